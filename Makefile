@@ -1,0 +1,48 @@
+# The commands that the README names. All set-up is done here: on a bare Debian or Ubuntu as root nothing else is needed.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-long lint format bench docs lock setup clean
+
+demo: setup  ## push a disk to the sandbox by both of AWS's ways, and boot what came of it
+	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
+
+test: setup lint  ## everything that CI runs
+	@$(BIN)/python -m pytest -q -rs
+
+test-long: setup  ## the long forms of the slow suites
+	@$(BIN)/python -m pytest -q -rs -m long --timeout=3600
+
+lint: setup  ## types, style, and documents that still say what the code does
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python docs/generate.py --check
+
+format: setup
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+docs: setup  ## write the generated parts of the documents anew
+	@$(BIN)/python docs/generate.py
+
+bench: setup  ## time the transfers against the tools that people use today
+	@$(BIN)/python tests/bench/run.py
+
+lock: setup  ## take the newest versions that pyproject.toml allows
+	@$(BIN)/pip install -q "uv>=0.9"
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --generate-hashes --no-emit-index-url --universal \
+	    --python-version 3.11 --no-header --upgrade -q -o requirements.lock
+
+setup: $(VENV)/.done
+$(VENV)/.done: requirements.lock pyproject.toml tests/packages.sh
+	@PYTHON="$(PYTHON)" tests/packages.sh
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache

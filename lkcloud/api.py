@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The public face of the library: a cloud is named as on the command line, its options are keyword arguments."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lkcloud import boot, pipeline, registry
+from lkcloud.boot import Boot, Expectation
+from lkcloud.disk import Disk
+from lkcloud.errors import UsageError
+from lkcloud.formats import convert as conversion
+from lkcloud.formats.convert import Converted
+from lkcloud.pipeline import Pushed
+from lkcloud.provider import Image, Launches, Lists, Provider
+from lkcloud.reporting import Reporter, Silent
+
+
+def cloud(name: str, **options: Any) -> Provider:
+    """Return the provider of the cloud called NAME; OPTIONS are the fields of its options model.
+
+    Raises UsageError for a cloud that is not installed, and for options that it does not take.
+    """
+    return _provider(name, options)
+
+
+def push(
+    disk: Disk,
+    cloud: str,
+    *,
+    name: str,
+    description: str = "",
+    replace: bool = False,
+    reporter: Reporter | None = None,
+    **options: Any,
+) -> Pushed:
+    """Make DISK the image called NAME on CLOUD, or find that it is there already.
+
+    OPTIONS are the cloud's, as on the command line: region="eu-central-1", method="import". A push that was
+    interrupted goes on where it stopped when it is done again. Raises what `lkcloud.pipeline.push` raises.
+    """
+    chosen = _provider(cloud, options)
+    with pipeline.running(reporter or Silent()) as run:
+        return pipeline.push(chosen, disk, name=name, run=run, description=description, replacing=replace)
+
+
+def boot_test(
+    image: Image,
+    cloud: str,
+    *,
+    expect: Sequence[str] = (),
+    timeout: float = 300.0,
+    keep: bool = False,
+    reporter: Reporter | None = None,
+    **options: Any,
+) -> Boot:
+    """Boot IMAGE on a test machine and watch its console until all of EXPECT (regular expressions) have appeared.
+
+    TIMEOUT is seconds. Raises BootFailed with the reason.
+    """
+    chosen = _provider(cloud, options)
+    if not isinstance(chosen, Launches):
+        raise UsageError(f"{cloud} cannot boot a test machine", hint="see lkcloud providers")
+    with pipeline.running(reporter or Silent(), remembering=False) as run:
+        expectation = Expectation(patterns=tuple(expect), timeout=timeout)
+        return boot.boot_test(chosen, image, run=run, expectation=expectation, keep=keep)
+
+
+def find(name: str, cloud: str, **options: Any) -> Image | None:
+    """Return the image called NAME on CLOUD."""
+    return _provider(cloud, options).find(name)
+
+
+def images(cloud: str, **options: Any) -> list[Image]:
+    """Return the images that lkcloud made on CLOUD, oldest first."""
+    chosen = _provider(cloud, options)
+    if not isinstance(chosen, Lists):
+        raise UsageError(f"{cloud} cannot list images", hint="see lkcloud providers")
+    return list(chosen.images())
+
+
+def delete(image: Image, cloud: str, **options: Any) -> None:
+    """Delete IMAGE and what it stands on; one that is already gone is no error."""
+    _provider(cloud, options).delete(image)
+
+
+def convert(
+    disk: Disk,
+    output: str | os.PathLike[str],
+    *,
+    format: str | None = None,  # noqa: A002 - the word that the command line uses
+    force: bool = False,
+    reporter: Reporter | None = None,
+) -> Converted:
+    """Write DISK to OUTPUT; FORMAT comes from its ending if it is not given."""
+    path = Path(output)
+    chosen = format or conversion.format_for(path).name
+    return conversion.convert(disk, path, format=chosen, force=force, reporter=reporter or Silent())
+
+
+def _provider(name: str, options: Mapping[str, Any]) -> Provider:
+    model = registry.options_of(registry.load(name))
+    taken = ", ".join(model.model_fields)
+
+    def hint(field: str) -> str:
+        described = model.model_fields[field].description if field in model.model_fields else None
+        return described or f"options of {name} are: {taken}"
+
+    return registry.make(name, registry.options_from(model, options, called=str, hint=hint))

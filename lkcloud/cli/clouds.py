@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands that name a cloud, `lkcloud VERB CLOUD ...`: a group for each verb, a command for each cloud."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from lkcloud import registry
+from lkcloud.cli.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from lkcloud.provider import Used
+
+    Builder = tuple[Callable[[str], Callable[..., None]], tuple[Used, ...] | None]
+
+VERBS = {
+    "push": "Make a disk image an image of a cloud.",
+    "test": "Boot an image and read its console.",
+    "list": "List the images that lkcloud made.",
+    "show": "Show one image.",
+    "delete": "Delete an image, or what an unfinished push left.",
+}
+
+
+def _builders() -> "Mapping[str, Builder]":
+    """Return for each verb what makes the command for one cloud, and which options it takes (None = all).
+
+    Imported when a command is made, since `lkcloud --help` needs none of it.
+    """
+    from lkcloud.cli import images, push
+    from lkcloud.provider import Used
+
+    account = (Used.EVERYWHERE,)
+    return {
+        "push": (push.command, None),
+        "test": (images.test_command, (*account, Used.LAUNCH)),
+        "list": (images.list_command, account),
+        "show": (images.show_command, account),
+        "delete": (images.delete_command, account),
+    }
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add a group for each of VERBS to APP, and `providers`."""
+    for verb, text in VERBS.items():
+        app.add_typer(_group(verb, text), name=verb)
+    app.command("providers")(providers)
+
+
+def providers(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Show the installed clouds and what each can."""
+    SETTINGS.json = as_json
+    import json
+
+    from lkcloud.provider import capabilities
+
+    table = {cloud: capabilities(registry.load(cloud)) for cloud in registry.clouds()}
+    if as_json:
+        typer.echo(json.dumps(table, indent=2))
+    for cloud, words in ({} if as_json else table).items():
+        typer.echo(f"{cloud:10}{', '.join(words)}")
+
+
+def _group(verb: str, text: str) -> typer.Typer:
+    class Clouds(TyperGroup):
+        """One command for each installed cloud; a provider is imported when its command is."""
+
+        def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the signature is typer's
+            return registry.clouds()
+
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the signature is typer's
+            return _command(verb, cmd_name) if cmd_name in registry.clouds() else None
+
+    group = typer.Typer(cls=Clouds, no_args_is_help=True, rich_markup_mode=None, help=text)
+
+    @group.callback()
+    def _callback() -> None:
+        pass
+
+    _callback.__doc__ = text
+    return group
+
+
+def _command(verb: str, cloud: str) -> Any:
+    SETTINGS.cloud = cloud
+    from lkcloud.cli.flags import with_flags
+
+    build, uses = _builders()[verb]
+    function = with_flags(build(cloud), cloud, registry.options_of(registry.load(cloud)), uses)
+    app = typer.Typer(
+        add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+    )
+    app.command(cloud)(function)
+    return typer.main.get_command(app)

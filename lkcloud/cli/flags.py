@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A provider's options as flags: one field of the model is one flag and one environment variable."""
+
+import inspect
+import os
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, TypeVar, get_origin
+
+import typer
+from pydantic.fields import FieldInfo
+
+from lkcloud import registry
+from lkcloud.provider import Options, Used
+
+M = TypeVar("M", bound=Options)
+
+
+def variable(cloud: str, field: str) -> str:
+    """Return the environment variable of a field: LKCLOUD_AWS_BOOT_MODE."""
+    return f"LKCLOUD_{cloud}_{field}".upper()
+
+
+def flag(field: str) -> str:
+    """Return the flag of a field: --boot-mode."""
+    return "--" + field.replace("_", "-")
+
+
+def parameters(cloud: str, options: type[Options], uses: Iterable[Used] | None) -> list[inspect.Parameter]:
+    """Return one keyword parameter, and so one flag, for each field of OPTIONS.
+
+    USES limits them to the fields with one of these marks; None takes all.
+    """
+    wanted = None if uses is None else set(uses)
+    return [
+        _parameter(cloud, key, field)
+        for key, field in options.model_fields.items()
+        if wanted is None or wanted & {mark for mark in field.metadata if isinstance(mark, Used)}
+    ]
+
+
+def _parameter(cloud: str, key: str, field: FieldInfo) -> inspect.Parameter:
+    annotation: Any = field.annotation
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    names = flag(key)
+    if get_origin(annotation) is tuple:
+        # A tuple is a flag that can be repeated; the model takes the texts apart.
+        annotation, default = list[str], []
+    elif annotation is bool:
+        names = f"{names}/--no-{names[2:]}"
+    option = typer.Option(
+        names, help=field.description, envvar=variable(cloud, key), show_default=default not in (None, [])
+    )
+    return inspect.Parameter(
+        key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, option]
+    )
+
+
+def chosen(cloud: str, options: type[M], context: typer.Context, values: Mapping[str, Any]) -> M:
+    """Build OPTIONS from what was given by flag or by environment.
+
+    Raises UsageError that names the flag.
+    """
+    given = {
+        key: _lines(variable(cloud, key)) if source == "ENVIRONMENT" and isinstance(value, list | tuple) else value
+        for key, value in values.items()
+        if key in options.model_fields and (source := _source(context, key)) != "DEFAULT"
+    }
+
+    def hint(field: str) -> str:
+        also = f"; it can come from {variable(cloud, field)} as well" if field else ""
+        return f"see {context.command_path} --help{also}"
+
+    return registry.options_from(options, given, called=flag, hint=hint)
+
+
+def same_place(context: typer.Context, options: type[Options]) -> str:
+    """Return the flags that lead another command to the same account, behind a blank: " --region eu-west-1 --sandbox".
+
+    What came from the environment will come from there again.
+    """
+    words = [
+        word
+        for key, field in options.model_fields.items()
+        if Used.EVERYWHERE in field.metadata and _source(context, key) == "COMMANDLINE"
+        for word in _words(key, context.params[key])
+    ]
+    if _source(context, "sandbox") == "COMMANDLINE":
+        words.append("--sandbox")
+    return "".join(f" {shlex.quote(word)}" for word in words)
+
+
+def _words(key: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [flag(key) if value else f"--no-{flag(key)[2:]}"]
+    return [word for one in (value if isinstance(value, list | tuple) else [value]) for word in (flag(key), str(one))]
+
+
+def _source(context: typer.Context, key: str) -> str:
+    return getattr(context.get_parameter_source(key), "name", "")
+
+
+def _lines(name: str) -> list[str]:
+    """Return the values of a flag that can be repeated, one a line: a tag may hold blanks and commas."""
+    return [line.strip() for line in os.environ.get(name, "").splitlines() if line.strip()]
+
+
+def with_flags(
+    function: Callable[..., None], cloud: str, options: type[Options], uses: Iterable[Used] | None
+) -> Callable[..., None]:
+    """Give FUNCTION, which takes **values, the flags of OPTIONS behind its own."""
+    own = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    signature = inspect.Signature([*own, *parameters(cloud, options, uses)])
+    # typer reads the signature and the annotations of a command.
+    function.__signature__ = signature  # type: ignore[attr-defined]  # functions have no such attribute until one is set
+    function.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+    return function

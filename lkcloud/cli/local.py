@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands that need no cloud: `lkcloud inspect` and `lkcloud convert`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lkcloud.cli.settings import SETTINGS
+
+ImagePath = Annotated[Path, typer.Argument(metavar="IMAGE", help="A raw disk; or .gz, .xz, .zst, qcow2, VMDK, VHD(X).")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands to APP."""
+    app.command("inspect")(inspect)
+    app.command("convert")(convert)
+
+
+def inspect(
+    image: ImagePath, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False
+) -> None:
+    """Show what is on a disk: size, data, digest, partitions, file systems, firmware, architecture, kernel."""
+    SETTINGS.json = as_json
+    from lkcloud.cli.terminal import reporter
+    from lkcloud.disk import open_disk
+    from lkcloud.disk.inspect.report import inspect_report
+
+    voice = reporter(quiet=SETTINGS.quiet)
+    with open_disk(image, reporter=voice) as disk:
+        with voice.stage("read") as meter:
+            disk.content(meter)
+        report = inspect_report(disk)
+    typer.echo(report.model_dump_json(indent=2) if as_json else report.text())
+
+
+def convert(
+    image: ImagePath,
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The file to write.")],
+    format_: Annotated[
+        str, typer.Option("--format", "-f", help="raw, vhd or vhd-dynamic. [default: from OUTPUT's ending]")
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Write a disk as another format: sparse, and under its name only when it is whole."""
+    SETTINGS.json = as_json
+    from lkcloud.cli.terminal import reporter
+    from lkcloud.disk import open_disk
+    from lkcloud.formats import convert as conversion
+
+    voice = reporter(quiet=SETTINGS.quiet)
+    chosen = format_ or conversion.format_for(output).name
+    with open_disk(image, reporter=voice) as disk:
+        made = conversion.convert(disk, output, format=chosen, force=force, reporter=voice)
+    if as_json:
+        import json
+
+        document = {"path": str(made.path), "format": made.format, "size": made.size, "data": made.data}
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        typer.echo(made.path)

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`lkcloud push CLOUD IMAGE`."""
+
+import json
+import re
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lkcloud import registry
+from lkcloud.cli.flags import chosen, same_place
+from lkcloud.cli.settings import SETTINGS
+from lkcloud.errors import LkcloudError, UsageError
+from lkcloud.provider import Launches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lkcloud.boot import Boot
+    from lkcloud.pipeline import Plan, Pushed
+    from lkcloud.provider import Run
+    from lkcloud.reporting import Reporter
+
+Sandbox = Annotated[
+    bool,
+    typer.Option(
+        "--sandbox", envvar="LKCLOUD_SANDBOX", help="Use the cloud on this machine; it is started if none runs."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Expect = Annotated[
+    list[str],
+    typer.Option(
+        "--expect",
+        metavar="REGEX",
+        help="What the console must show for the test to pass; can be repeated, all are needed. "
+        "Without it: a login prompt, systemd's or cloud-init's last words.",
+    ),
+]
+Timeout = Annotated[float, typer.Option("--timeout", min=1, help="Seconds until a boot test fails.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Leave the test machine running.")]
+
+
+def command(cloud: str) -> Callable[..., None]:
+    """Return the function behind `lkcloud push CLOUD`."""
+
+    def push(
+        *,
+        ctx: typer.Context,
+        image: Annotated[
+            Path, typer.Argument(metavar="IMAGE", help="A raw disk; or .gz, .xz, .zst, qcow2, VMDK, VHD(X).")
+        ],
+        name: Annotated[str, typer.Option("--name", "-n", help="Name of the image. [default: that of the file]")] = "",
+        description: Annotated[str, typer.Option("--description", help="Text that the cloud keeps with it.")] = "",
+        replacing: Annotated[
+            bool, typer.Option("--replace", help="Put it in the place of an image with this name and other content.")
+        ] = False,
+        test: Annotated[bool, typer.Option("--test/--no-test", help="Boot it and read its console.")] = False,
+        expect: Expect = [],  # noqa: B006 - typer copies it
+        timeout: Timeout = 300.0,
+        keep: Keep = False,
+        sandbox: Sandbox = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and make nothing.")] = False,
+        as_json: Json = False,
+        **values: Any,
+    ) -> None:
+        SETTINGS.json = as_json
+        options = chosen(cloud, registry.options_of(registry.load(cloud)), ctx, values)
+        from lkcloud import boot, pipeline
+        from lkcloud.disk import open_disk
+
+        expectation = boot.Expectation(patterns=tuple(expect), timeout=timeout)
+        if (expect or keep) and not test:
+            raise UsageError("--expect and --keep are of no use without --test", hint="add --test")
+        place = same_place(ctx, type(options))
+        with (
+            running(cloud, sandbox=sandbox, remembering=not dry_run) as run,
+            open_disk(image, reporter=run.reporter) as disk,
+        ):
+            provider = registry.make(cloud, options)
+            if test and not isinstance(provider, Launches):
+                raise UsageError(f"{cloud} cannot boot a test machine", hint="leave --test out")
+            title = name or default_name(image)
+            if dry_run:
+                planned = pipeline.plan(
+                    provider, disk, name=title, run=run, description=description, replacing=replacing
+                )
+                _print_plan(planned, as_json=as_json)
+                return
+            try:
+                pushed = pipeline.push(
+                    provider, disk, name=title, run=run, description=description, replacing=replacing
+                )
+            except LkcloudError as error:
+                removal = pipeline.removal_command(cloud, title)
+                error.hint = error.hint.replace(removal, removal + place)
+                raise
+            booted = None
+            if test and isinstance(provider, Launches):
+                booted = _tested(provider, pushed, run, expectation, keep=keep, place=place)
+            _print_pushed(cloud, pushed, booted, run, as_json=as_json, place=place)
+
+    push.__doc__ = f"Make IMAGE an image on {cloud}, and print its id."
+    return push
+
+
+def default_name(image: Path) -> str:
+    """Return the file's name without the endings of images and compressions."""
+    return re.sub(r"(\.(raw|img|bin|qcow2|vmdk|vhdx?|gz|xz|zst))+$", "", image.name, flags=re.IGNORECASE) or image.name
+
+
+def speaking(cloud: str, *, sandbox: bool) -> "Reporter":
+    """Return a reporter, and enter the sandbox if it is wanted."""
+    from lkcloud.cli.terminal import reporter
+
+    voice = reporter(quiet=SETTINGS.quiet)
+    if sandbox:
+        from lkcloud.cli.sandbox import enter
+
+        enter(cloud, voice)
+    return voice
+
+
+@contextmanager
+def running(cloud: str, *, sandbox: bool, remembering: bool) -> "Iterator[Run]":
+    """Open what a run needs: a reporter, the sandbox if it is wanted, and the journal."""
+    from lkcloud import pipeline
+
+    with pipeline.running(speaking(cloud, sandbox=sandbox), remembering=remembering) as run:
+        yield run
+
+
+def _tested(provider: Launches, pushed: "Pushed", run: "Run", expectation: Any, *, keep: bool, place: str) -> "Boot":
+    from lkcloud.boot import boot_test
+    from lkcloud.errors import BootFailed
+
+    try:
+        return boot_test(provider, pushed.image, run=run, expectation=expectation, keep=keep)
+    except BootFailed as error:
+        image = pushed.image
+        removal = f"lkcloud delete {image.cloud} {image.id}{place}"
+        raise BootFailed(
+            error.message, hint=f"{error.hint}; {image.id} is private and can be removed: {removal}"
+        ) from error
+
+
+def _print_pushed(
+    cloud: str, pushed: "Pushed", booted: "Boot | None", run: "Run", *, as_json: bool, place: str
+) -> None:
+    if as_json:
+        document = {
+            **images_document(pushed.image),
+            "made": pushed.made,
+            "boot": None if booted is None else {"line": booted.line, "seconds": round(booted.seconds, 1)},
+        }
+        typer.echo(json.dumps(document, indent=2))
+        return
+    typer.echo(pushed.image.id)
+    if booted:
+        run.reporter.note(f"it booted: {booted.line}")
+    else:
+        run.reporter.note(f"next: lkcloud test {cloud} {pushed.image.id}{place}")
+
+
+def images_document(image: Any) -> dict[str, Any]:
+    """Return an image as a JSON-ready document."""
+    from pydantic import TypeAdapter
+
+    from lkcloud.provider import Image
+
+    document: dict[str, Any] = TypeAdapter(Image).dump_python(image, mode="json")
+    document["tags"] = dict(document["tags"])
+    return document
+
+
+def _print_plan(plan: "Plan", *, as_json: bool) -> None:
+    from lkcloud.cli.terminal import size
+
+    source = plan.source
+    if as_json:
+        document = {
+            "name": source.name,
+            "digest": source.digest,
+            "size": source.disk.size,
+            "data": plan.data,
+            "existing": images_document(plan.existing) if plan.existing else None,
+            "done": plan.done,
+            "findings": [{"problem": f.problem, "hint": f.hint, "obstacle": f.obstacle} for f in plan.findings],
+        }
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        sign = "=" if plan.done else "+" if plan.possible else "!"
+        typer.echo(f"{sign} {source.name}: {size(source.disk.size)}, {size(plan.data)} of data, {source.digest[:12]}")
+        if plan.existing:
+            typer.echo(f"  there is {plan.existing.id} with content {plan.existing.digest[:12] or 'not from lkcloud'}")
+        for finding in plan.findings:
+            typer.echo(f"{'!' if finding.obstacle else '?'} {finding.problem}\n  hint: {finding.hint}")
+    if plan.error:
+        raise typer.Exit(plan.error.exit_code)

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a disk to an image: validate, check, find, upload, register. Done twice, it makes nothing twice."""
+
+import shlex
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lkcloud.disk import BLOCK, Content, Disk
+from lkcloud.disk.inspect import inspect
+from lkcloud.errors import Conflict, LkcloudError, NotAuthenticated, Refused, Unreachable, UsageError
+from lkcloud.provider import Finding, Image, Leaves, Provider, Run, Source
+from lkcloud.reporting import Reporter
+from lkcloud.transfer.journal import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a push would do: EXISTING is the image of that name, FINDINGS are in the way."""
+
+    source: Source
+    data: int
+    """Bytes of the disk that are not zero, in whole blocks of 512 KiB."""
+    existing: Image | None
+    findings: tuple[Finding, ...]
+    error: type[LkcloudError] | None = None
+    """What a push would raise for what stands in the way; None if nothing does."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the image is there already."""
+        return self.existing is not None and self.existing.digest == self.source.digest and self.existing.ready
+
+    @property
+    def possible(self) -> bool:
+        """Whether nothing stands in the way."""
+        return self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """The image of a push; MADE is False where it was there already."""
+
+    image: Image
+    source: Source
+    made: bool
+
+
+@contextmanager
+def running(reporter: Reporter, *, remembering: bool = True) -> Iterator[Run]:
+    """Open the journal for a run, and tell REPORTER if a damaged one had to be put aside.
+
+    A run that uploads nothing needs no REMEMBERING, and so no state folder that can be written: its journal is
+    thrown away.
+    """
+    with (
+        nullcontext() if remembering else tempfile.TemporaryDirectory() as folder,
+        Journal.open(Path(folder) / "journal.db" if folder else None) as journal,
+    ):
+        if journal.note:
+            reporter.warn(journal.note)
+        yield Run(journal=journal, reporter=reporter)
+
+
+def plan(
+    provider: Provider, disk: Disk, *, name: str, run: Run, description: str = "", replacing: bool = False
+) -> Plan:
+    """Find out what a push would do, making nothing; every finding is returned and none is raised."""
+    source = Source(disk=disk, name=name, facts=inspect(disk), description=description)
+    findings = list(provider.validate(source))
+    error: type[LkcloudError] | None = UsageError if _obstacles(findings) else None
+    if error is None:
+        findings += _check(provider, source, run)
+        error = Refused if _obstacles(findings) else None
+    content = _read(disk, run)
+    source = replace(source, digest=content.digest)
+    existing = None
+    if error is None:
+        existing = provider.find(name)
+        conflict = _conflict(existing, source, replacing=replacing)
+        if conflict:
+            findings.append(Finding(conflict.message, conflict.hint))
+            error = Conflict
+    return Plan(source, len(content) * BLOCK, existing, tuple(findings), error)
+
+
+def push(
+    provider: Provider, disk: Disk, *, name: str, run: Run, description: str = "", replacing: bool = False
+) -> Pushed:
+    """Make DISK the image called NAME.
+
+    The image that is there already is returned if its content is the same; with other content it is an error, unless
+    REPLACING: then the old image is deleted when the new bytes have arrived.
+
+    Raises UsageError for what can be seen to be impossible, Refused for what the cloud would refuse, Conflict for a
+    name that is taken, and what the provider's methods raise.
+    """
+    source = Source(disk=disk, name=name, facts=inspect(disk), description=description)
+    _require(provider.validate(source), run.reporter, UsageError)
+    _require(_check(provider, source, run), run.reporter, Refused)
+    source = replace(source, digest=_read(disk, run).digest)
+    existing = provider.find(name)
+    if conflict := _conflict(existing, source, replacing=replacing):
+        raise conflict
+    if existing and existing.digest == source.digest and existing.ready:
+        run.reporter.note(f"{name} is there already as {existing.id}")
+        return Pushed(existing, source, made=False)
+    try:
+        blob = provider.upload(source, run)
+        if existing and existing.digest != source.digest:
+            run.reporter.note(f"replacing {existing.id}")
+            provider.delete(existing)
+        return Pushed(provider.register(source, blob, run), source, made=True)
+    except LkcloudError as error:
+        if _has_left(provider, name, error):
+            removal = removal_command(provider.name, name)
+            error.hint = f"{error.hint}; run it again to go on, or remove what is left: {removal}"
+        raise
+
+
+def removal_command(cloud: str, name: str) -> str:
+    """Return the command that removes what unfinished pushes of NAME have left on CLOUD."""
+    return f"lkcloud delete {cloud} {shlex.quote(name)}"
+
+
+def _has_left(provider: Provider, name: str, error: LkcloudError) -> bool:
+    """Return whether the push of NAME that ended with ERROR has left something that can be found."""
+    # Who cannot be reached would keep us waiting again, and a conflict is with a run that still goes on.
+    if not isinstance(provider, Leaves) or isinstance(error, Unreachable | NotAuthenticated | Conflict):
+        return False
+    try:
+        return next(iter(provider.leftovers(name)), None) is not None
+    except LkcloudError:
+        return False  # The first error is the one to tell.
+
+
+def _check(provider: Provider, source: Source, run: Run) -> list[Finding]:
+    with run.reporter.stage("check"):
+        return list(provider.check(source))
+
+
+def _read(disk: Disk, run: Run) -> Content:
+    with run.reporter.stage("read") as meter:
+        return disk.content(meter)
+
+
+def _obstacles(findings: Iterable[Finding]) -> bool:
+    return any(finding.obstacle for finding in findings)
+
+
+def _conflict(existing: Image | None, source: Source, *, replacing: bool) -> Conflict | None:
+    """Return the error of a name that an image with other content has."""
+    if existing is None or existing.digest == source.digest or replacing:
+        return None
+    origin = f"content {existing.digest[:12]}" if existing.digest else "content that lkcloud did not upload"
+    return Conflict(
+        f"{existing.cloud}: the name {existing.name} is taken by {existing.id}, with {origin}",
+        hint="give --replace to put this image in its place, or choose another --name",
+    )
+
+
+def _require(findings: Iterable[Finding], reporter: Reporter, error: type[LkcloudError]) -> None:
+    """Raise ERROR for the first obstacle; the others are told, so that they can be mended in one go."""
+    obstacles: list[Finding] = []
+    for finding in findings:
+        if finding.obstacle:
+            obstacles.append(finding)
+        else:
+            reporter.warn(f"{finding.problem} ({finding.hint})")
+    for finding in obstacles[1:]:
+        reporter.warn(f"{finding.problem} ({finding.hint})")
+    if obstacles:
+        raise error(obstacles[0].problem, hint=obstacles[0].hint)

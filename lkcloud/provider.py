@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a cloud must do for lkcloud, and what some can besides.
+
+A provider is a frozen dataclass with an `options` field and the methods of `Provider`. What only some clouds can do is
+a Protocol of one method: a capability is a method that exists, never a flag and never a method that does nothing.
+Importing a provider must not import its SDK. No SDK object crosses this border.
+
+Errors: every method raises `lkcloud.errors.LkcloudError` or a subclass, never an error of the SDK.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+from lkcloud.reporting import Reporter, Silent
+
+if TYPE_CHECKING:
+    # Only names in annotations: a provider's options, which every help shows, need none of it.
+    from lkcloud.disk import Disk
+    from lkcloud.disk.inspect import DiskFacts
+    from lkcloud.transfer.journal import Journal
+
+
+class Used(Enum):
+    """Where an option is of use besides `push`; put beside the field: `Annotated[str, Used.EVERYWHERE, Field(...)]`."""
+
+    EVERYWHERE = "every command"
+    LAUNCH = "commands that start a test machine"
+
+
+class Options(BaseModel):
+    """The options of a provider: one field is one flag, one environment variable and one line of the docs.
+
+    A field is `Annotated[T, Field(description=...)]` with a default; T is str, int, float, bool, Path, a Literal, one
+    of these or None, or a tuple. A tuple is a flag that can be repeated, whose texts a BeforeValidator takes apart.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that stands in the way (or, if it is no obstacle, that one should know), and what to do about it."""
+
+    problem: str
+    hint: str
+    obstacle: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A disk on its way to becoming an image called NAME.
+
+    DIGEST is the content digest, 64 hexadecimal digits; "" where it has not been computed (offline validation).
+    """
+
+    disk: "Disk"
+    name: str
+    facts: "DiskFacts"
+    digest: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Uploaded bytes that are no image yet: a snapshot, an object, a managed disk."""
+
+    cloud: str
+    region: str
+    id: str
+    kind: str
+    """The cloud's word for it, such as `snapshot` or `multipart-upload`."""
+    name: str = ""
+    digest: str = ""
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A registered image that machines can boot from."""
+
+    cloud: str
+    region: str
+    id: str
+    name: str
+    digest: str = ""
+    """The content digest of the disk it was made from; "" if lkcloud did not make it."""
+    state: str = ""
+    """The cloud's word: `available`, `READY`, `Succeeded`."""
+    ready: bool = True
+    """Whether machines can be made from it now."""
+    architecture: str = ""
+    created: datetime | None = None
+    blobs: tuple[Blob, ...] = ()
+    """What it stands on and is deleted with."""
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a provider is given for one run: where to tell, and where to remember."""
+
+    journal: "Journal"
+    reporter: Reporter = field(default_factory=Silent)
+
+
+class Provider(Protocol):
+    """A cloud that turns a disk into an image."""
+
+    name: ClassVar[str]
+
+    @property
+    def options(self) -> Options:
+        """What the user chose."""
+        ...
+
+    def validate(self, source: Source) -> Iterator[Finding]:
+        """Yield what can be known to be wrong without asking the cloud, and without its SDK."""
+        ...
+
+    def check(self, source: Source) -> Iterator[Finding]:
+        """Ask the cloud what stands in the way, making nothing: identity, region, bucket, role, name."""
+        ...
+
+    def find(self, name: str) -> Image | None:
+        """Return the image of ours that is called NAME."""
+        ...
+
+    def get(self, image_id: str) -> Image | None:
+        """Return the image with this id."""
+        ...
+
+    def upload(self, source: Source, run: Run) -> Blob:
+        """Upload the disk, going on where an earlier run of the same name and digest stopped."""
+        ...
+
+    def register(self, source: Source, blob: Blob, run: Run) -> Image:
+        """Make the image and wait until it can be used; an image of this name and digest that is there is returned."""
+        ...
+
+    def delete(self, resource: Image | Blob) -> None:
+        """Delete RESOURCE and what it stands on; what is already gone is no error."""
+        ...
+
+
+@runtime_checkable
+class Lists(Protocol):
+    """Images can be listed."""
+
+    def images(self) -> Iterator[Image]:
+        """Yield every image of ours, oldest first."""
+        ...
+
+
+@runtime_checkable
+class Leaves(Protocol):
+    """A run that died can leave something behind, and it can be found."""
+
+    def leftovers(self, name: str) -> Iterator[Blob]:
+        """Yield what unfinished pushes of images called NAME have left in the cloud ("" = of any name)."""
+        ...
+
+
+class Machine(Protocol):
+    """A test machine in a cloud, from `Launches.launch`."""
+
+    @property
+    def id(self) -> str:
+        """The cloud's id."""
+        ...
+
+    def console(self) -> str:
+        """Return all that the serial console has shown so far, as far as the cloud gives it out yet."""
+        ...
+
+    def state(self) -> str:
+        """Return `starting`, `running`, `stopped` or `failed: <the cloud's reason>`."""
+        ...
+
+    def terminate(self) -> None:
+        """Remove the machine and all that was made with it; again is no error."""
+        ...
+
+
+@runtime_checkable
+class Launches(Protocol):
+    """Images can be booted to see that they do boot."""
+
+    def launch(self, image: Image, run: Run) -> Machine:
+        """Start a test machine; if starting fails, what was made for it is removed before the error is raised."""
+        ...
+
+
+_CAPABILITIES: tuple[tuple[str, type], ...] = (("list", Lists), ("clean up", Leaves), ("boot test", Launches))
+"""What some providers can besides: a word for the docs, and the Protocol."""
+
+
+def capabilities(provider: type[Provider]) -> list[str]:
+    """Return what a provider can, in the words of the docs: `push` and one word for each Protocol that it has."""
+    return ["push", *(word for word, protocol in _CAPABILITIES if issubclass(provider, protocol))]

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The suite that every provider passes: subclass `ProviderContract` in your tests and give it a provider.
+
+    class TestHetzner(ProviderContract):
+        sdk = ("hcloud",)
+
+        @pytest.fixture
+        def provider(self) -> Provider: ...
+
+It runs against a real account or a strict stand-in of the cloud; everything it makes is called lkcloud-contract-...
+"""
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from lkcloud import pipeline
+from lkcloud.boot import Expectation, boot_test
+from lkcloud.disk import BLOCK, Disk, open_disk
+from lkcloud.disk.inspect import inspect
+from lkcloud.errors import Conflict, ImageChanged, LkcloudError
+from lkcloud.provider import Image, Launches, Leaves, Lists, Provider, Run, Source
+from lkcloud.reporting import Meter, Silent
+from lkcloud.sandbox.tinydisk import write_tiny_disk
+from lkcloud.transfer.journal import Journal
+
+MESSAGE = "lkcloud-contract-boot-ok"
+
+
+class CutOff(Silent):
+    """A reporter that interrupts the run, as Ctrl-C does, when AFTER bytes of a stage called TITLE are done."""
+
+    def __init__(self, title: str, after: int) -> None:
+        self.title, self.after = title, after
+
+    @contextmanager
+    def stage(self, title: str) -> Iterator[Meter]:
+        """Count the bytes of the stage."""
+        yield _CuttingMeter(self.after if title == self.title else sys.maxsize)
+
+
+class _CuttingMeter:
+    def __init__(self, after: int) -> None:
+        self._left = after
+
+    def expect(self, total: int, done: int = 0) -> None:
+        del total, done
+
+    def advance(self, amount: int) -> None:
+        self._left -= amount
+        if self._left <= 0:
+            raise KeyboardInterrupt
+
+    def status(self, text: str) -> None:
+        del text
+
+
+class ProviderContract:
+    """What `lkcloud.provider.Provider` promises, as tests."""
+
+    sdk: ClassVar[tuple[str, ...]] = ()
+    """Top-level modules of the cloud's SDK, which importing the provider must not import."""
+
+    @pytest.fixture
+    def provider(self) -> Provider:
+        """Return the provider under test, pointed at an account or a stand-in."""
+        raise NotImplementedError("give the suite a provider")
+
+    @pytest.fixture
+    def name(self, provider: Provider) -> Iterator[str]:
+        """Return a name that nothing has yet; all that gets it is deleted in the end."""
+        name = f"lkcloud-contract-{uuid.uuid4().hex[:12]}"
+        yield name
+        if image := provider.find(name):
+            provider.delete(image)
+        if isinstance(provider, Leaves):
+            for blob in provider.leftovers(name):
+                provider.delete(blob)
+
+    @pytest.fixture
+    def disk(self, tmp_path: Path) -> Iterator[Disk]:
+        """Return a disk that boots, with some data behind its file system."""
+        path = tmp_path / "contract.raw"
+        write_tiny_disk(path, size=64 << 20, message=MESSAGE)
+        with path.open("r+b") as file:
+            for block in range(48, 56):
+                file.seek(block * BLOCK)
+                file.write(bytes([block]) * 4096)
+        with open_disk(path) as opened:
+            yield opened
+
+    @pytest.fixture
+    def run(self) -> Iterator[Run]:
+        """Return a run with a journal of its own."""
+        with Journal.open() as journal:
+            yield Run(journal=journal)
+
+    def test_import_leaves_the_sdk_alone(self, provider: Provider) -> None:
+        """Importing a provider, which every help does, imports no SDK."""
+        module = type(provider).__module__.partition(".")[0]
+        code = f"import sys, {module}; print(*(name for name in {self.sdk!r} if name in sys.modules))"
+        out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+        assert out.stdout.strip() == ""
+
+    def test_options_are_described_and_frozen(self, provider: Provider) -> None:
+        """Each option has a description, and the options survive being written and read."""
+        model = type(provider.options)
+        assert [name for name, field in model.model_fields.items() if not field.description] == []
+        assert model.model_config.get("frozen") is True
+        assert model.model_config.get("extra") == "forbid"
+        assert model.model_validate(provider.options.model_dump(exclude_unset=True)) == provider.options
+
+    def test_findings_have_hints(self, provider: Provider, disk: Disk) -> None:
+        """A name that no cloud takes is refused offline, with something to do."""
+        bad = Source(disk=disk, name="\n" * 300, facts=inspect(disk))
+        findings = list(provider.validate(bad))
+        assert any(finding.obstacle for finding in findings)
+        assert all(finding.problem and finding.hint for finding in findings)
+
+    def test_empty_disk_is_refused(self, provider: Provider, name: str, run: Run, tmp_path: Path) -> None:
+        """A disk without a byte makes no image."""
+        path = tmp_path / "empty.raw"
+        path.touch()
+        with open_disk(path) as empty, pytest.raises(LkcloudError) as caught:
+            pipeline.push(provider, empty, name=name, run=run)
+        assert caught.value.exit_code == 2
+
+    def test_plan_makes_nothing(self, provider: Provider, disk: Disk, name: str, run: Run) -> None:
+        """A dry run finds nothing in the way and leaves nothing behind."""
+        planned = pipeline.plan(provider, disk, name=name, run=run)
+        assert planned.possible
+        assert not planned.done
+        assert provider.find(name) is None
+        assert self._left(provider, name) == []
+
+    def test_push_twice_makes_one_image(self, provider: Provider, disk: Disk, name: str, run: Run) -> None:
+        """The second push returns the first one's image, which `find` and `get` know as well."""
+        assert provider.find(name) is None
+        first = pipeline.push(provider, disk, name=name, run=run)
+        again = pipeline.push(provider, disk, name=name, run=run)
+        assert first.made
+        assert not again.made
+        assert first.image.ready
+        assert first.image.digest == disk.content().digest
+        assert again.image == provider.find(name) == provider.get(first.image.id)
+        assert again.image.id == first.image.id
+        assert self._left(provider, name) == []
+
+    def test_upload_twice_is_one_upload(self, provider: Provider, disk: Disk, name: str, run: Run) -> None:
+        """An upload that is done already is found and not done again."""
+        source = self._source(disk, name)
+        assert provider.upload(source, run).id == provider.upload(source, run).id
+
+    def test_other_content_is_a_conflict(
+        self, provider: Provider, disk: Disk, name: str, run: Run, tmp_path: Path
+    ) -> None:
+        """The same name with other content is an error, unless the old image is to be replaced."""
+        first = pipeline.push(provider, disk, name=name, run=run)
+        other = tmp_path / "other.raw"
+        write_tiny_disk(other, size=8 << 20, message="other")
+        with open_disk(other) as changed:
+            with pytest.raises(Conflict) as caught:
+                pipeline.push(provider, changed, name=name, run=run)
+            assert "--replace" in caught.value.hint
+            second = pipeline.push(provider, changed, name=name, run=run, replacing=True)
+        assert second.image.id != first.image.id
+        assert provider.get(first.image.id) is None
+        assert provider.find(name) == second.image
+
+    def test_interrupted_upload_goes_on(self, provider: Provider, disk: Disk, name: str, run: Run) -> None:
+        """After an interruption the same push makes one image and leaves nothing else."""
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.push(provider, disk, name=name, run=replace(run, reporter=CutOff("upload", after=2 * BLOCK)))
+        assert provider.find(name) is None
+        if isinstance(provider, Leaves):
+            assert list(provider.leftovers(name)) != []
+        pushed = pipeline.push(provider, disk, name=name, run=run)
+        assert provider.find(name) == pushed.image
+        assert self._left(provider, name) == []
+
+    def test_leftovers_can_be_deleted(self, provider: Provider, disk: Disk, name: str, run: Run) -> None:
+        """What an interrupted push left is found by name and can be removed, twice."""
+        if not isinstance(provider, Leaves):
+            pytest.skip("this provider finds no leftovers")
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.push(provider, disk, name=name, run=replace(run, reporter=CutOff("upload", after=2 * BLOCK)))
+        left = list(provider.leftovers(name))
+        assert left != []
+        for blob in [*left, *left]:
+            provider.delete(blob)
+        assert self._left(provider, name) == []
+        assert pipeline.push(provider, disk, name=name, run=run).made
+
+    def test_disk_that_changes_is_refused(self, provider: Provider, name: str, run: Run, tmp_path: Path) -> None:
+        """A disk that is written to between the digest and the upload makes no image."""
+        path = tmp_path / "changing.raw"
+        write_tiny_disk(path, size=8 << 20, message="before")
+        with open_disk(path) as changing:
+            source = self._source(changing, name)
+            with path.open("r+b") as file:
+                file.seek(7 << 20)
+                file.write(b"after")
+            with pytest.raises(ImageChanged):
+                provider.upload(source, run)
+        assert provider.find(name) is None
+        assert self._left(provider, name) == []
+
+    def test_delete_twice(self, provider: Provider, disk: Disk, name: str, run: Run) -> None:
+        """A deleted image is gone with all it stood on, and deleting it again is no error."""
+        image = pipeline.push(provider, disk, name=name, run=run).image
+        provider.delete(image)
+        provider.delete(image)
+        assert provider.find(name) is None
+        assert provider.get(image.id) is None
+        assert self._left(provider, name) == []
+
+    def test_lists_what_it_made(self, provider: Provider, disk: Disk, name: str, run: Run) -> None:
+        """A list has the image once, with its digest."""
+        if not isinstance(provider, Lists):
+            pytest.skip("this provider cannot list images")
+        image = pipeline.push(provider, disk, name=name, run=run).image
+        assert [found for found in provider.images() if found.name == name] == [image]
+
+    def test_boots(self, provider: Provider, disk: Disk, name: str, run: Run) -> None:
+        """A machine made from the image prints on its console what the disk says, and can be removed twice."""
+        if not isinstance(provider, Launches):
+            pytest.skip("this provider cannot boot a machine")
+        image: Image = pipeline.push(provider, disk, name=name, run=run).image
+        booted = boot_test(provider, image, run=run, expectation=Expectation((MESSAGE,), timeout=120, every=0.5))
+        assert MESSAGE in booted.line
+        machine = provider.launch(image, run)
+        machine.terminate()
+        machine.terminate()
+        assert machine.state() == "stopped"
+
+    def _source(self, disk: Disk, name: str) -> Source:
+        return Source(disk=disk, name=name, facts=inspect(disk), digest=disk.content().digest)
+
+    def _left(self, provider: Provider, name: str) -> list[str]:
+        """Return the ids of what unfinished pushes of NAME have left."""
+        return [blob.id for blob in provider.leftovers(name)] if isinstance(provider, Leaves) else []

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Amazon Web Services as a provider: each method finds the module that does it, and loads the SDK only then."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
+
+from lkcloud.errors import NotFound
+from lkcloud.provider import Blob, Finding, Image, Machine, Run, Source
+from lkcloud_aws import validation
+from lkcloud_aws.options import AwsOptions
+
+if TYPE_CHECKING:
+    from lkcloud_aws.session import Session
+
+
+@dataclass(frozen=True)
+class Aws:
+    """Disks become AMIs on EC2."""
+
+    options: AwsOptions = field(default_factory=AwsOptions)
+    name: ClassVar[str] = "aws"
+
+    @cached_property
+    def _session(self) -> "Session":
+        from lkcloud_aws.session import Session
+
+        return Session(self.options.profile, self.options.region)
+
+    def validate(self, source: Source) -> Iterator[Finding]:
+        """Yield what can be known to be wrong without asking AWS."""
+        return validation.validate(self.options, source)
+
+    def check(self, source: Source) -> Iterator[Finding]:
+        """Ask AWS what stands in the way: identity, region, permission to register, bucket and role."""
+        from lkcloud_aws import checks
+
+        return checks.check(self._session, self.options, source)
+
+    def find(self, name: str) -> Image | None:
+        """Return the image of this account that is called NAME."""
+        from lkcloud_aws import images
+
+        return images.find(self._session, name)
+
+    def get(self, image_id: str) -> Image | None:
+        """Return the image with this id."""
+        from lkcloud_aws import images
+
+        return images.get(self._session, image_id)
+
+    def images(self) -> Iterator[Image]:
+        """Yield every image in the region that lkcloud made, oldest first."""
+        from lkcloud_aws import images
+
+        return iter(images.every(self._session))
+
+    def upload(self, source: Source, run: Run) -> Blob:
+        """Make the snapshot, by the method of the options."""
+        session = self._session
+        if self.options.method == "import":
+            from lkcloud_aws.snapshot_import import SnapshotImport
+
+            return SnapshotImport(session, self.options, source).upload(run).blob(session.region)
+        from lkcloud_aws.ebs_direct import EbsDirect
+
+        return EbsDirect(session, self.options, source).upload(run).blob(session.region)
+
+    def register(self, source: Source, blob: Blob, run: Run) -> Image:
+        """Make the image from the snapshot and wait until it is available."""
+        from lkcloud_aws.register import Registration
+
+        return Registration(self._session, self.options, source).register(blob.id, run)
+
+    def delete(self, resource: Image | Blob) -> None:
+        """Delete an image with its snapshots, or what an unfinished push has left."""
+        from lkcloud_aws import images, leftovers
+
+        if isinstance(resource, Image):
+            images.delete(self._session, resource)
+        else:
+            leftovers.delete(self._session, resource)
+
+    def leftovers(self, name: str) -> Iterator[Blob]:
+        """Yield what unfinished pushes of images called NAME have left ("" = of any name)."""
+        from lkcloud_aws import leftovers
+
+        return leftovers.leftovers(self._session, self.options, name)
+
+    def launch(self, image: Image, run: Run) -> Machine:
+        """Start a test instance without a public address."""
+        from lkcloud_aws.launch import Launcher
+
+        if not image.ready:
+            raise NotFound(
+                f"aws: the image {image.id} is {image.state}, not available", hint="wait until it is available"
+            )
+        return Launcher(self._session, self.options, image).launch(run)

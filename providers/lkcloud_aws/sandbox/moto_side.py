@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is left to moto: buckets and their settings, IAM, STS, VPCs, regions and everything that no push needs.
+
+moto keeps its state in the process, so a process holds one stand-in.
+"""
+
+import json
+from io import BytesIO
+from typing import Any
+
+from moto.backends import get_backend
+from moto.core.base_backend import BackendDict
+from moto.core.model_instances import reset_model_data
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from lkcloud_aws.sandbox.errors import ApiError
+from lkcloud_aws.sandbox.http import Request, Response
+
+ACCOUNT: str = DEFAULT_ACCOUNT_ID
+
+ROLE = "vmimport"
+_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "vmie.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+            "Condition": {"StringEquals": {"sts:Externalid": ROLE}},
+        }
+    ],
+}
+_POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Action": ["s3:GetBucketLocation", "s3:GetObject", "s3:ListBucket"], "Resource": "*"},
+        {
+            "Effect": "Allow",
+            "Action": ["ec2:ModifySnapshotAttribute", "ec2:CopySnapshot", "ec2:RegisterImage", "ec2:Describe*"],
+            "Resource": "*",
+        },
+    ],
+}
+
+
+class Moto:
+    """moto's services in this process, and the few things of theirs that the stand-in itself looks at."""
+
+    def __init__(self) -> None:
+        self._opted_in: frozenset[str] = frozenset()
+        self._application = DomainDispatcherApplication(create_backend_app)
+
+    def reset(self) -> None:
+        """Empty moto, then make the role that every account needs before its first import.
+
+        Its trust policy is the one of https://docs.aws.amazon.com/vm-import/latest/userguide/required-permissions.html
+        """
+        BackendDict.reset()
+        reset_model_data()
+        iam = self._iam()
+        iam.create_role(ROLE, json.dumps(_TRUST), "/", None, "Lets VM Import read disks", [], None)
+        iam.put_role_policy(ROLE, ROLE, json.dumps(_POLICY))
+
+    def tags(self, region: str, resource_id: str) -> dict[str, str]:
+        """Return the tags that EC2 keeps for a resource, to read and to change."""
+        tags: dict[str, str] = get_backend("ec2")[ACCOUNT][region].tags[resource_id]
+        return tags
+
+    def trust_policy(self, role: str) -> dict[str, Any] | None:
+        """Return the trust policy of a role; None if there is no such role."""
+        for candidate in self._iam().get_roles():
+            if candidate.name == role:
+                document: dict[str, Any] = json.loads(candidate.assume_role_policy_document)
+                return document
+        return None
+
+    def bucket_region(self, bucket: str) -> str | None:
+        """Return the region of a bucket; None if there is no such bucket."""
+        found = self._s3().buckets.get(bucket)
+        return None if found is None else str(found.region_name)
+
+    def opted_in(self, region: str) -> bool:
+        """Say whether the account can use a region: it exists and needs no opting in, which nobody has done."""
+        if not self._opted_in:
+            regions = get_backend("ec2")[ACCOUNT]["us-east-1"].describe_regions()
+            self._opted_in = frozenset(one.name for one in regions if one.opt_in_status == "opt-in-not-required")
+        return region in self._opted_in
+
+    def encrypts_by_default(self, region: str) -> bool:
+        """Say whether EBS encrypts new snapshots and volumes of a region by default."""
+        return bool(get_backend("ec2")[ACCOUNT][region].ebs_encryption_by_default)
+
+    def default_subnet(self, region: str, subnet_id: str) -> tuple[str, str, str] | None:
+        """Return id, VPC and zone of a subnet, of a default one for ""; None if there is none."""
+        for subnet in get_backend("ec2")[ACCOUNT][region].describe_subnets():
+            if subnet.id == subnet_id or (not subnet_id and subnet.default_for_az):
+                return str(subnet.id), str(subnet.vpc_id), str(subnet.availability_zone)
+        return None
+
+    def security_group_exists(self, region: str, group_id: str) -> bool:
+        """Say whether a security group exists."""
+        groups = get_backend("ec2")[ACCOUNT][region].describe_security_groups()
+        return any(group.id == group_id for group in groups)
+
+    def instance_type_architectures(self, region: str, instance_type: str) -> list[str]:
+        """Return the architectures of an instance type; none if there is no such type."""
+        for one in get_backend("ec2")[ACCOUNT][region].describe_instance_types():
+            if one["InstanceType"] == instance_type:
+                return list(one["ProcessorInfo"]["SupportedArchitectures"])
+        return []
+
+    def forward(self, request: Request, payload: bytes) -> Response:
+        """Let moto answer REQUEST. Raises ApiError for what it cannot do either."""
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": request.method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": request.path.encode().decode("latin-1"),
+            "QUERY_STRING": request.raw_query,
+            "REQUEST_URI": request.target,
+            "RAW_URI": request.target,
+            "SERVER_NAME": "127.0.0.1",
+            "SERVER_PORT": request.header("Host").rpartition(":")[2],
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "CONTENT_TYPE": request.header("Content-Type"),
+            "CONTENT_LENGTH": str(len(payload)),
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": BytesIO(payload),
+            "wsgi.errors": BytesIO(),
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+        }
+        for name, value in request.headers.items():
+            if name.lower() not in ("content-type", "content-length", "transfer-encoding"):
+                environ["HTTP_" + name.upper().replace("-", "_")] = value
+        status: list[int] = []
+        headers: dict[str, str] = {}
+
+        def start(line: str, pairs: list[tuple[str, str]], _exception: object = None) -> None:
+            status.append(int(line.split(" ", 1)[0]))
+            headers.update(pairs)
+
+        try:
+            body = b"".join(self._application(environ, start))
+        except NotImplementedError as error:
+            raise ApiError("InvalidAction", f"The sandbox cannot do this: {error}", 400) from error
+        headers.pop("Content-Length" if request.method != "HEAD" else "", None)
+        headers.pop("Connection", None)
+        return Response(status[-1], headers, body)
+
+    @staticmethod
+    def _iam() -> Any:  # moto's models have no usable types
+        return get_backend("iam")[ACCOUNT]["aws"]
+
+    @staticmethod
+    def _s3() -> Any:  # moto's models have no usable types
+        return get_backend("s3")[ACCOUNT]["aws"]

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The disks that the benchmark sends: the same bytes on every machine, none of which can be compressed."""
+
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lkcloud.disk import open_disk
+
+MIB = 1024**2
+GIB = 1024**3
+_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"  # where Debian keeps mke2fs
+
+
+@dataclass(frozen=True, slots=True)
+class TestDisk:
+    """A disk at PATH; DATA is how many of its SIZE bytes are in pages (4 KiB) that are not zero."""
+
+    path: Path
+    size: int
+    data: int
+
+    __test__ = False  # no test, though its name begins like one
+
+
+def dense(folder: Path, size: int) -> TestDisk:
+    """Return a disk that is full of noise."""
+    return _made(folder / f"dense-{size // MIB}.raw", lambda path: _write_noise(path, size))
+
+
+def file_system(folder: Path, size: int, data: int) -> TestDisk:
+    """Return a sparse disk whose ext4 file system holds about DATA bytes of files of all sizes."""
+    return _made(folder / f"ext4-{size // MIB}-{data // MIB}.raw", lambda path: _write_ext4(path, size, data))
+
+
+def _made(path: Path, write: Callable[[Path], None]) -> TestDisk:
+    """Return the disk at PATH, made by WRITE if it is not there, with its data in the page cache."""
+    if not path.exists():
+        print(f"making {path.name}", flush=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".new")
+        unfinished.unlink(missing_ok=True)
+        write(unfinished)
+        unfinished.replace(path)
+    with open_disk(path) as disk:
+        data = 0
+        for extent in disk.extents():
+            data += extent.length
+            for offset in range(extent.offset, extent.end, MIB):
+                disk.read(offset, min(MIB, extent.end - offset))
+        return TestDisk(path, disk.size, data)
+
+
+def _write_noise(path: Path, size: int) -> None:
+    noise = random.Random(size)
+    with path.open("wb") as file:
+        for start in range(0, size, MIB):
+            file.write(noise.randbytes(min(MIB, size - start)))
+
+
+def _write_ext4(path: Path, size: int, data: int) -> None:
+    """Fill a folder and make a file system of it, as image builders do; needs no root.
+
+    The sizes of the files are spread as those below /usr are: half of them under 12 KiB, most bytes in large ones.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent) as tree:
+        noise, left, number = random.Random(size), data, 0
+        while left > 0:
+            length = min(left, max(1, round(12 * 1024 * noise.lognormvariate(0, 2))), 64 * MIB)
+            folder = Path(tree, f"{number // 100:03}")
+            folder.mkdir(exist_ok=True)
+            (folder / f"{number % 100:02}").write_bytes(noise.randbytes(length))
+            left, number = left - length, number + 1
+        with path.open("wb") as file:
+            file.truncate(size)
+        mke2fs = shutil.which("mke2fs", path=_PATH)
+        if mke2fs is None:
+            raise FileNotFoundError("mke2fs is needed (Debian: apt-get install e2fsprogs)")
+        identity = "6c6b636c-6f75-6400-8000-000000000001"
+        command = [mke2fs, "-q", "-t", "ext4", "-m", "0", "-U", identity, "-E", f"hash_seed={identity}"]
+        subprocess.run([*command, "-d", tree, str(path)], check=True)

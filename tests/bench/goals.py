@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What lkcloud is to reach, in one table, and whether it has."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from contests import BLOCK, LKCLOUD, MIB, Contest, Figures, Results
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """FIGURE of the results must be at least or at most LIMIT; it is None where a run is missing."""
+
+    what: str
+    limit: float
+    at_least: bool
+    figure: Callable[["Measured"], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A goal and the figure that was measured; None: it was not."""
+
+    goal: Goal
+    figure: float | None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is reached; None if that is not known."""
+        if self.figure is None:
+            return None
+        return self.figure >= self.goal.limit if self.goal.at_least else self.figure <= self.goal.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The contests that were held, by name, and their results."""
+
+    contests: dict[str, Contest]
+    results: Results
+
+    def _of(self, contest: str, contestant: str) -> Figures | None:
+        found = self.results.get(contest, {}).get(contestant)
+        return found if found and found.runs else None
+
+    def rate(self, contest: str, contestant: str = LKCLOUD) -> float | None:
+        """Return units of work a second while the tool was at work: its start and the control plane do not count."""
+        found = self._of(contest, contestant)
+        return self.contests[contest].amount / found.at_work if found and found.at_work else None
+
+    def sending_rate(self, contest: str) -> float | None:
+        """Return units of work that lkcloud sends in a second: what was read and hashed before counts as ready."""
+        found = self._of(contest, LKCLOUD)
+        return self.contests[contest].amount / found.sending if found and found.sending else None
+
+    def rate_ratio(self, contest: str, peer: str) -> float | None:
+        """Return how many times the rate of PEER lkcloud has."""
+        own, other = self.rate(contest), self.rate(contest, peer)
+        return own / other if own and other else None
+
+    def wall_ratio(self, contest: str, peer: str) -> float | None:
+        """Return lkcloud's wall time, of whole processes, as a part of that of PEER."""
+        own, other = self._of(contest, LKCLOUD), self._of(contest, peer)
+        return own.wall / other.wall if own and other else None
+
+    def sent_ratio(self, contest: str) -> float | None:
+        """Return the bytes that lkcloud sent as a multiple of the data."""
+        found = self._of(contest, LKCLOUD)
+        return found.sent / self.contests[contest].data if found and found.sent else None
+
+    def memory(self, contest: str) -> float | None:
+        """Return the MiB of lkcloud's largest resident set."""
+        found = self._of(contest, LKCLOUD)
+        return found.memory / MIB if found else None
+
+
+_KIB = BLOCK // 1024
+
+GOALS = (
+    Goal(f"EBS direct, blocks of {_KIB} KiB sent a second", 1000, True, lambda m: m.sending_rate("ebs")),
+    Goal(
+        "EBS direct with hashing, times the rate of boto3",
+        1.8,
+        True,
+        lambda m: m.rate_ratio("ebs", "boto3, 16 threads"),
+    ),
+    Goal("S3, wall time to that of aws s3 cp", 0.6, False, lambda m: m.wall_ratio("s3", "aws s3 cp")),
+    Goal("S3, wall time to that of s5cmd", 0.6, False, lambda m: m.wall_ratio("s3", "s5cmd")),
+    Goal("S3, dense disk, bytes sent to data", 1.03, False, lambda m: m.sent_ratio("s3")),
+    Goal("EBS direct, sparse disk, bytes sent to data", 1.03, False, lambda m: m.sent_ratio("sparse-ebs")),
+    Goal("S3 as dynamic VHD, sparse disk, bytes sent to data", 1.03, False, lambda m: m.sent_ratio("sparse-vhd")),
+    Goal("Start, wall time to that of aws --version", 0.6, False, lambda m: m.wall_ratio("start", "aws --version")),
+    Goal("Huge sparse disk by EBS direct, MiB of memory", 256, False, lambda m: m.memory("memory-ebs")),
+    Goal("Huge sparse disk as dynamic VHD, MiB of memory", 256, False, lambda m: m.memory("memory-vhd")),
+)
+
+
+def judge(measured: Measured) -> list[Verdict]:
+    """Return how each goal stands."""
+    return [Verdict(goal, goal.figure(measured)) for goal in GOALS]

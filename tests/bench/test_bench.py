@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark measures what it says: every client's bytes arrive, all of them and once. No time is looked at."""
+
+import random
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import contests
+import goals
+import measure
+import pytest
+import report
+import sink
+from contests import BLOCK, Contest, Contestant, Figures, Run
+from goals import GOALS, Measured
+from measure import Taken
+from sink import Sink, Stats
+
+import lkcloud
+from lkcloud.formats import vhd_dynamic
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def running_sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sink]:
+    if not sink.can_build():
+        pytest.skip("gcc, openssl or OpenSSL's headers are missing (Debian: apt-get install gcc libssl-dev openssl)")
+    with sink.build(tmp_path_factory.mktemp("sink")).run() as running:
+        yield running
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """9 MiB and a bit: noise, two blocks of written zeros, a hole, and a last block that is not whole."""
+    path = tmp_path / "disk.raw"
+    noise = random.Random(8)
+    with path.open("wb") as file:
+        file.write(noise.randbytes(6 * BLOCK) + bytes(2 * BLOCK))
+        file.seek(17 * BLOCK)
+        file.write(noise.randbytes(BLOCK + 512))
+    return path
+
+
+def _run(program: str, running: Sink, folder: Path, *words: str | Path, python: bool = True) -> Stats:
+    command = [sys.executable, HERE / program, *words] if python else [program, *words]
+    environment = running.environment() | {
+        "HOME": str(folder),
+        "PYTHONPATH": ":".join(sys.path),
+        "LKCLOUD_STATE_DIR": str(folder / "state"),
+        "LKCLOUD_CACHE_DIR": str(folder / "cache"),
+    }
+    running.stats()
+    measure.run(command, environment)
+    return running.stats()
+
+
+@pytest.mark.parametrize("program", ["lkcloud_ebs.py", "peer_boto3_ebs.py"])
+def test_each_block_that_is_not_zero_is_written_once(
+    program: str, running_sink: Sink, disk: Path, tmp_path: Path
+) -> None:
+    seen = _run(program, running_sink, tmp_path, disk)
+    assert (seen.puts, seen.put_bytes) == (8, 8 * BLOCK)
+
+
+def test_lkcloud_uploads_the_raw_disk_to_the_byte(running_sink: Sink, disk: Path, tmp_path: Path) -> None:
+    assert _run("lkcloud_s3.py", running_sink, tmp_path, disk, "raw").put_bytes == disk.stat().st_size
+
+
+def test_lkcloud_uploads_the_dynamic_vhd_to_the_byte(running_sink: Sink, disk: Path, tmp_path: Path) -> None:
+    seen = _run("lkcloud_s3.py", running_sink, tmp_path, disk, "vhd", "--push")
+    with lkcloud.open_disk(disk) as opened:
+        assert seen.put_bytes == vhd_dynamic.dynamic(opened).size
+
+
+def test_the_aws_cli_uploads_the_disk_to_the_byte(running_sink: Sink, disk: Path, tmp_path: Path) -> None:
+    words = ("-m", "awscli", "s3", "cp", "--only-show-errors", disk, "s3://bench/object")
+    seen = _run(sys.executable, running_sink, tmp_path, *words, python=False)
+    assert seen.put_bytes == disk.stat().st_size
+    assert seen.body_bytes > seen.put_bytes  # it frames its chunks, which travel as well
+
+
+def test_a_contest_lets_all_run_in_turn_and_tells_who_is_missing_or_fails(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    def tell(word: str) -> Contestant:
+        return Contestant(word, lambda scratch: ["sh", "-c", f"echo {word} >>{log}; test ! -e {scratch}/state"])
+
+    broken = Contestant("broken", lambda scratch: ["sh", "-c", "echo what went wrong >&2; exit 3"])
+    held = contests.hold(
+        Contest("c", "A contest", (tell("a"), Contestant("gone", None), broken, tell("b")), warm_up=True), 2
+    )
+    assert log.read_text().split() == ["a", "b"] * 3
+    assert {name: len(figures.runs) for name, figures in held.items()} == {"a": 2, "gone": 0, "broken": 0, "b": 2}
+    text = report.table(Contest("c", "A contest", ()), held)
+    assert "gone: skipped, it is not installed" in text
+    assert "broken: failed: sh ended with 3: what went wrong" in text
+
+
+def test_memory_and_processor_time_are_those_of_the_command() -> None:
+    small = measure.run([sys.executable, "-c", "pass"], {})
+    large = measure.run([sys.executable, "-c", "x = b'x' * (200 << 20); print(sum(range(10_000_000)))"], {})
+    assert small.memory < 100 << 20
+    assert 200 << 20 < large.memory < 300 << 20
+    assert large.cpu > small.cpu
+    assert large.output.strip() == "49999995000000"
+
+
+def _figures(wall: float, sending: float = 0.0, reading: float = 0.0, sent: int = 0, memory: int = 0) -> Figures:
+    output = f'{{"seconds": {{"read": {reading}, "send": {sending}}}}}' if sending else "no JSON"
+    taken = Taken(wall=wall, cpu=wall, memory=memory, output=output)
+    return Figures([Run(taken, Stats(1, 1, sent, sent, 1, 0.0))] * 3)
+
+
+def test_goals_are_judged_by_the_figures() -> None:
+    ebs = Contest("ebs", "EBS", (), amount=3000, unit="blocks")
+    s3 = Contest("s3", "S3", (), data=1000)
+    measured = Measured(
+        {"ebs": ebs, "s3": s3},
+        {
+            "ebs": {"lkcloud": _figures(4.0, 2.0, reading=0.5), "boto3, 16 threads": _figures(6.0, 5.0)},
+            "s3": {"lkcloud": _figures(1.3, sent=1040), "aws s3 cp": _figures(2.0), "s5cmd": _figures(2.6)},
+        },
+    )
+    found = {verdict.goal.what: verdict for verdict in goals.judge(measured)}
+    judged = {what: (verdict.figure, verdict.met) for what, verdict in found.items() if verdict.met is not None}
+    assert judged == {
+        "EBS direct, blocks of 512 KiB sent a second": (1500, True),
+        "EBS direct with hashing, times the rate of boto3": (2.0, True),
+        "S3, wall time to that of aws s3 cp": (0.65, False),
+        "S3, wall time to that of s5cmd": (0.5, True),
+        "S3, dense disk, bytes sent to data": (1.04, False),
+    }
+    text = report.verdicts(list(found.values()))
+    assert len(text.splitlines()) == 1 + len(GOALS)
+    assert text.count("MISSED") == 2
+
+
+def test_the_document_has_every_figure() -> None:
+    contest = replace(Contest("start", "Start", ()), amount=1.0)
+    measured = Measured(
+        {"start": contest}, {"start": {"lkcloud": _figures(0.5), "aws --version": Figures(skipped=True)}}
+    )
+    document = report.document(report.machine(), measured, goals.judge(measured), 3)
+    tools = document["contests"]["start"]["tools"]
+    assert tools["lkcloud"]["wall_seconds"] == [0.5, 0.5, 0.5]
+    assert tools["aws --version"] == {"skipped": True, "failed": ""}
+    assert len(document["goals"]) == len(GOALS)

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every test gets: state and cache folders of its own, and none of the user's cloud settings."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+CLOUD_SETTINGS = ("AWS_", "LKCLOUD_", "GOOGLE_", "AZURE_", "CLOUDSDK_")
+
+
+@pytest.fixture(autouse=True)
+def own_folders(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Keep a test away from the user's journal, cache, sandbox, credentials and configuration.
+
+    Live tests keep the credentials and the configuration: they are there to use them.
+    """
+    folder = tmp_path_factory.mktemp("own")
+    if request.node.get_closest_marker("live"):
+        monkeypatch.setenv("LKCLOUD_STATE_DIR", str(folder / "state"))
+        monkeypatch.setenv("LKCLOUD_CACHE_DIR", str(folder / "cache"))
+        return folder
+    for variable in list(os.environ):
+        if variable.startswith(CLOUD_SETTINGS):
+            monkeypatch.delenv(variable)
+    monkeypatch.setenv("LKCLOUD_STATE_DIR", str(folder / "state"))
+    monkeypatch.setenv("LKCLOUD_CACHE_DIR", str(folder / "cache"))
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return folder

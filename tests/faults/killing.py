@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kill a push, push again, and look at what is there: at every request, before and after the cloud acted, or at random.
+
+    python -m tests.faults.killing --method ebs --boundaries --random 20
+
+prints a line for each moment: what the first run had sent when it was killed, what the second one sent, and what is
+wrong with the outcome (nothing).
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import boto3
+
+from lkcloud.disk import BLOCK
+from lkcloud.sandbox.tinydisk import write_tiny_disk
+from lkcloud_aws.sandbox import AwsStandIn, Seen
+
+Method = Literal["ebs", "import"]
+Phase = Literal["before", "after"]
+
+NAME = "killed"
+BUCKET = "lkcloud-killed"
+DATA = ("PutSnapshotBlock", "UploadPart")
+RECENT = 0.25
+"""Seconds before the kill in which an answer may not have reached the client and its journal yet."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When to kill: at request NUMBER, in PHASE; or SECONDS after the start."""
+
+    number: int = 0
+    phase: Phase = "before"
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a killed push and the one after it came to."""
+
+    moment: Moment
+    operation: str
+    """The request at which it was killed."""
+    killed: bool
+    first: int
+    """Bytes of data that the cloud had got when the first run was killed."""
+    kept: int
+    """Bytes of them that had been answered long enough ago for the second run to know."""
+    second: int
+    """Bytes that the second run sent."""
+    wrong: tuple[str, ...]
+
+    def line(self) -> str:
+        """Return it as a row of the table."""
+        at = f"{self.moment.seconds:6.2f} s" if self.moment.seconds else f"{self.moment.number:3} {self.moment.phase:6}"
+        verdict = "; ".join(self.wrong) or ("ok" if self.killed else "ok (had ended before)")
+        return f"{at:12} {self.operation:28} {mib(self.first)} {mib(self.kept)} {mib(self.second)}  {verdict}"
+
+
+HEAD = f"{'killed at':12} {'request':28} {'sent 1st':>9} {'kept':>9} {'sent 2nd':>9}  outcome (MiB)"
+
+
+def mib(amount: int) -> str:
+    """Return bytes as MiB, 9 characters wide."""
+    return f"{amount / 2**20:9.1f}"
+
+
+@dataclass
+class Executioner:
+    """A hook of the stand-in that kills a process at a moment."""
+
+    moment: Moment
+    at: float = 0.0
+    operation: str = ""
+    answered: list[tuple[float, int]] = field(default_factory=list)
+    _process: int | None = None
+    """A pidfd: it is never another process, even when the number is used again."""
+    _count: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _aiming: threading.Lock = field(default_factory=threading.Lock)
+    _ready: threading.Event = field(default_factory=threading.Event)
+
+    def aim(self, pid: int) -> None:
+        """Say which process it is."""
+        assert pid > 1, pid
+        self._process = os.pidfd_open(pid)
+        self._ready.set()
+
+    def lower(self) -> None:
+        """Kill nothing any more."""
+        with self._aiming:
+            self._ready.set()
+            if self._process is not None:
+                os.close(self._process)
+            self._process = None
+
+    def kill(self, operation: str) -> None:
+        """Kill it now, if it has not ended."""
+        assert self._ready.wait(10), "nobody said which process to kill"
+        with self._aiming:
+            if self._process is None:
+                return
+            self.at, self.operation = time.monotonic(), operation
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._process, signal.SIGKILL)
+
+    def __call__(self, seen: Seen) -> None:
+        """Count the requests of the run; kill at the one that was chosen."""
+        with self._lock:
+            if self.at:
+                return
+            if seen.phase == "before":
+                self._count += 1
+            elif seen.operation in DATA and seen.status < 300:
+                self.answered.append((time.monotonic(), seen.received))
+            if self._count == self.moment.number and seen.phase == self.moment.phase:
+                self.kill(seen.operation)
+
+
+class Scene:
+    """A stand-in, a disk with RANDOM data in BLOCKS blocks, and a server of forked pushes."""
+
+    def __init__(self, folder: Path, method: Method, *, blocks: int) -> None:
+        self.method = method
+        self.folder = folder
+        self.disk = folder / "killed.raw"
+        write_tiny_disk(self.disk, size=max(64, blocks) << 20, message=NAME)
+        source = random.Random(7)
+        with self.disk.open("r+b") as file:
+            for index in range(blocks):
+                file.seek((4 << 20) + index * 2 * BLOCK)
+                file.write(source.randbytes(BLOCK))
+        self.cloud = AwsStandIn(folder / "cloud")
+        (folder / "cloud").mkdir()
+        self.cloud.start()
+        self._forks = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.forkserver"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._runs = 0
+
+    def close(self) -> None:
+        """End the servers."""
+        self._pipe(self._forks.stdin).close()
+        self._forks.wait(10)
+        self._pipe(self._forks.stdout).close()
+        self.cloud.stop()
+
+    def requests(self) -> list[str]:
+        """Return the operations of a push that nobody kills."""
+        self._fresh()
+        self.cloud.traffic.clear()
+        self._push(Executioner(Moment(number=-1)))
+        return self.cloud.traffic.operations()
+
+    def scratch(self) -> int:
+        """Return the bytes of data that a push sends which nobody kills."""
+        self.requests()
+        return self.cloud.traffic.received(*DATA)
+
+    def seconds(self) -> float:
+        """Return how long a push takes that nobody kills."""
+        self._fresh()
+        started = time.monotonic()
+        self._push(Executioner(Moment(number=-1)))
+        return time.monotonic() - started
+
+    def kill(self, moment: Moment) -> Outcome:
+        """Push in an empty cloud, kill that at MOMENT, push again and look at the outcome."""
+        self._fresh()
+        self.cloud.traffic.clear()
+        executioner = Executioner(moment)
+        status = self._push(executioner)
+        first = self.cloud.traffic.received(*DATA)
+        kept = sum(amount for at, amount in executioner.answered if at < executioner.at - RECENT)
+        self.cloud.traffic.clear()
+        again = self._push(Executioner(Moment(number=-1)))
+        second = self.cloud.traffic.received(*DATA)
+        wrong = list(self._wrong()) if again == 0 else [f"the second run ended with {again}: {self._last_words()}"]
+        return Outcome(moment, executioner.operation, status == -signal.SIGKILL, first, kept, second, tuple(wrong))
+
+    def _push(self, executioner: Executioner) -> int:
+        self._runs += 1
+        arguments = ["push", "aws", str(self.disk), "--name", NAME, "--method", self.method]
+        order = {
+            "arguments": [*arguments, "--bucket", BUCKET] if self.method == "import" else arguments,
+            "environment": {**self.cloud.environment(), "LKCLOUD_STATE_DIR": str(self._state)},
+            "log": str(self.folder / f"run-{self._runs}"),
+        }
+        self.cloud.traffic.hooks.append(executioner)
+        try:
+            self._pipe(self._forks.stdin).write(json.dumps(order) + "\n")
+            self._pipe(self._forks.stdin).flush()
+            executioner.aim(int(self._pipe(self._forks.stdout).readline()))
+            if executioner.moment.seconds:
+                timer = threading.Timer(executioner.moment.seconds, executioner.kill, ["(a moment in time)"])
+                timer.start()
+            status = int(self._pipe(self._forks.stdout).readline())
+            if executioner.moment.seconds:
+                timer.cancel()
+                timer.join()
+            return status
+        finally:
+            self.cloud.traffic.hooks.remove(executioner)
+            executioner.lower()
+
+    def _fresh(self) -> None:
+        """Empty the cloud, and begin a new journal."""
+        self.cloud.reset()
+        self._state = self.folder / f"state-{self._runs}"
+        if self.method == "import":
+            self._client("s3").create_bucket(Bucket=BUCKET)
+
+    def _client(self, service: Literal["s3", "ec2"]) -> Any:
+        settings = self.cloud.environment()
+        return boto3.client(
+            service,
+            endpoint_url=settings["AWS_ENDPOINT_URL"],
+            region_name=settings["AWS_REGION"],
+            aws_access_key_id=settings["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=settings["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def _wrong(self) -> Iterator[str]:
+        """Yield what is not as one push that nobody killed would have left it."""
+        ec2 = self._client("ec2")
+        images = ec2.describe_images(Owners=["self"])["Images"]
+        snapshots = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+        if [image["Name"] for image in images] != [NAME]:
+            yield f"{len(images)} images"
+        if len(snapshots) != 1:
+            yield f"{len(snapshots)} snapshots"
+        for image in images:
+            snapshot = image["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+            if not same_bytes(self.disk, self.cloud.snapshot_file(snapshot)):
+                yield f"{snapshot} has other bytes"
+        if self.method == "import":
+            s3 = self._client("s3")
+            yield from (
+                f"upload of {one['Key']}" for one in s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+            )
+            yield from (f"object {one['Key']}" for one in s3.list_objects_v2(Bucket=BUCKET).get("Contents", []))
+
+    def _last_words(self) -> str:
+        return (self.folder / f"run-{self._runs}.err").read_text()[-300:]
+
+    @staticmethod
+    def _pipe(pipe: IO[str] | None) -> IO[str]:
+        assert pipe is not None
+        return pipe
+
+
+def same_bytes(disk: Path, snapshot: Path) -> bool:
+    """Tell whether SNAPSHOT holds the bytes of DISK and then zeros."""
+    with disk.open("rb") as wanted, snapshot.open("rb") as found:
+        while want := wanted.read(1 << 20):
+            if found.read(len(want)) != want:
+                return False
+        return not any(piece.strip(b"\0") for piece in iter(lambda: found.read(1 << 20), b""))
+
+
+@contextmanager
+def scene(method: Method, *, blocks: int) -> Iterator[Scene]:
+    """Open a scene in a temporary folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        opened = Scene(Path(folder), method, blocks=blocks)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+@contextmanager
+def own_cache() -> Iterator[None]:
+    """Let what is started from here on use a cache folder of its own."""
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["LKCLOUD_CACHE_DIR"] = cache
+        yield
+
+
+def moments(opened: Scene, *, boundaries: bool, phases: tuple[Phase, ...], times: int, seed: int) -> Iterator[Moment]:
+    """Yield every boundary of a push, in PHASES, and TIMES random moments of it."""
+    if boundaries:
+        for number in range(1, len(opened.requests()) + 1):
+            yield from (Moment(number=number, phase=phase) for phase in phases)
+    length = opened.seconds() if times else 0.0
+    source = random.Random(seed)
+    yield from (Moment(seconds=source.uniform(0.01, length)) for _ in range(times))
+
+
+def main() -> int:
+    """Kill as the arguments say; 1 if anything was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--method", choices=["ebs", "import"], default="ebs")
+    parser.add_argument("--blocks", type=int, default=96, help="blocks of 512 KiB with data")
+    parser.add_argument("--boundaries", action="store_true", help="kill before and after every request")
+    parser.add_argument("--random", type=int, default=20, metavar="N", help="kill at N random moments")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    arguments = parser.parse_args()
+    wrong = 0
+    with own_cache(), scene(arguments.method, blocks=arguments.blocks) as opened:
+        print(f"{arguments.method}, seed {arguments.seed}, from scratch:{mib(opened.scratch())} MiB\n{HEAD}")
+        for moment in moments(
+            opened,
+            boundaries=arguments.boundaries,
+            phases=("before", "after"),
+            times=arguments.random,
+            seed=arguments.seed,
+        ):
+            outcome = opened.kill(moment)
+            wrong += bool(outcome.wrong)
+            print(outcome.line(), flush=True)
+    print(f"{wrong} wrong")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real bootable disks for tests, made in a second without root, loop device or mount.
+
+The Linux ones are the kernel of Debian's linux-image-cloud-amd64 with busybox as its only program. The kernel's package
+is downloaded by apt and unpacked once, into LKCLOUD_TEST_CACHE or `.cache` of the checkout. A test whose disk needs a
+program or a package that is not there is skipped, and the reason names the package.
+"""
+
+import gzip
+import os
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from lkcloud.formats.layout import Literal
+from lkcloud.sandbox.tinydisk import NewPartition, esp, write_esp_disk, write_gpt_disk, write_tiny_disk
+from lkcloud.sandbox.tinydisk.gpt import ALIGNMENT, BIOS_BOOT, LINUX_DATA
+
+# Read when this is imported: during a test the environment has no settings of lkcloud's.
+CACHE = Path(os.environ.get("LKCLOUD_TEST_CACHE") or Path(__file__).parent.parent / ".cache")
+BUSYBOX = Path("/bin/busybox")
+EFI_STUB = Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
+GRUB = Path("/usr/lib/grub/i386-pc")
+
+TINY_SAYS = "lkcloud-boot-ok"
+LINUX_SAYS = "lkcloud-boot-ok linux"
+SAY_AND_POWER_OFF = f"""
+[ -d /sys/firmware/efi ] && firmware=uefi || firmware=bios
+echo "{LINUX_SAYS} kernel=$(uname -r) firmware=$firmware" > /dev/console
+poweroff -f
+"""
+
+COMMAND_LINE = "console=ttyS0,115200n8 panic=-1 quiet loglevel=3 tsc=reliable no_timer_check mitigations=off"
+OS_RELEASE = 'ID=lkcloud-test\nNAME="lkcloud test"\nPRETTY_NAME="lkcloud test 1.0"\nVERSION_ID=1.0\n'
+MIB = 1024 * 1024
+SECTOR = 512
+
+
+def tiny(path: Path) -> Path:
+    """Write the tiny disk: BIOS and UEFI, prints TINY_SAYS and the firmware, powers off."""
+    write_tiny_disk(path, message=TINY_SAYS)
+    return path
+
+
+def debian_uki(path: Path, *, script: str = SAY_AND_POWER_OFF) -> Path:
+    """Write a disk that boots by UEFI alone: a unified kernel image that runs SCRIPT by busybox's shell as init."""
+    image = unified_kernel_image(kernel(), initramfs(script))
+    write_esp_disk(path, {"EFI/BOOT/BOOTX64.EFI": image})
+    return path
+
+
+def debian_bios(path: Path, *, script: str = SAY_AND_POWER_OFF) -> Path:
+    """Write a disk that boots by BIOS alone: GRUB, which starts a kernel that runs SCRIPT as init."""
+    boot_image, core_image = _grub()
+    files = {"vmlinuz": kernel().read_bytes(), "initrd": initramfs(script)}
+    data = esp(files, offset=2 * ALIGNMENT)
+    partitions = [
+        NewPartition(BIOS_BOOT, "grub", ALIGNMENT, (Literal(0, core_image),)),
+        NewPartition(LINUX_DATA, "boot", data.size, data.content),
+    ]
+    write_gpt_disk(path, partitions, boot_code=boot_image)
+    return path
+
+
+def kernel() -> Path:
+    """Return the kernel that linux-image-cloud-amd64 stands for now, downloaded if it is not in the cache."""
+    release = kernel_release()
+    folder = CACHE / f"linux-image-{release}"
+    if not folder.is_dir():
+        _download(f"linux-image-{release}", folder)
+    return folder / "boot" / f"vmlinuz-{release}"
+
+
+@cache  # apt takes a second to answer
+def kernel_release() -> str:
+    """Return the release, such as `6.1.0-56-cloud-amd64`; the newest one in the cache where apt knows none."""
+    depends = _output(["apt-cache", "depends", "linux-image-cloud-amd64"])
+    if found := re.search(r"Depends: linux-image-(\S+)", depends):
+        return found[1]
+    cached = sorted(CACHE.glob("linux-image-*-cloud-amd64"), key=lambda folder: folder.stat().st_mtime)
+    if not cached:
+        pytest.skip("needs the Debian package linux-image-cloud-amd64, which apt does not know here")
+    return cached[-1].name.removeprefix("linux-image-")
+
+
+def initramfs(script: str) -> bytes:
+    """Return a gzip-compressed cpio archive with busybox and an /init that mounts what is usual and runs SCRIPT."""
+    if not BUSYBOX.exists():
+        pytest.skip("needs the Debian package busybox-static")
+    prologue = "mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs devtmpfs /dev"
+    archive = [_cpio_entry(folder, 0o040755) for folder in ("bin", "dev", "proc", "sys")]
+    archive += [
+        _cpio_entry("dev/console", 0o020600, device=(5, 1)),
+        _cpio_entry("bin/busybox", 0o100755, BUSYBOX.read_bytes()),
+        *(_cpio_entry(f"bin/{name}", 0o120777, b"busybox") for name in ("sh", "mount", "poweroff", "uname", "sleep")),
+        _cpio_entry("init", 0o100755, f"#!/bin/sh\n{prologue}\n{script}\n".encode()),
+        _cpio_entry("TRAILER!!!", 0),
+    ]
+    return gzip.compress(b"".join(archive), mtime=0)
+
+
+def unified_kernel_image(kernel_file: Path, initrd: bytes) -> bytes:
+    """Return systemd's stub with the sections of a unified kernel image."""
+    if not EFI_STUB.exists():
+        pytest.skip("needs the Debian package systemd-boot-efi")
+    if shutil.which("objcopy") is None:
+        pytest.skip("needs the Debian package binutils")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        contents = {
+            "osrel": OS_RELEASE.encode(),
+            "uname": kernel_file.name.removeprefix("vmlinuz-").encode(),
+            "cmdline": COMMAND_LINE.encode(),
+            "linux": kernel_file.read_bytes(),
+            "initrd": initrd,
+        }
+        arguments = []
+        # The stub ends below this address; the kernel of 14 MiB and more does not, so each section follows the other.
+        address = 0x100000
+        for section, content in contents.items():
+            (folder / section).write_bytes(content)
+            arguments += ["--add-section", f".{section}={folder / section}"]
+            arguments += ["--change-section-vma", f".{section}={address:#x}"]
+            address += -(-len(content) // MIB) * MIB
+        subprocess.run(["objcopy", *arguments, EFI_STUB, folder / "uki.efi"], check=True, capture_output=True)
+        return (folder / "uki.efi").read_bytes()
+
+
+def _grub() -> tuple[bytes, bytes]:
+    """Return GRUB for the master boot record and for a BIOS boot partition at 1 MiB.
+
+    This is what grub-install does to the two images: it writes down which sector comes next (the offsets are those of
+    GRUB 2's boot.S and diskboot.S).
+    """
+    if shutil.which("grub-mkimage") is None or not GRUB.is_dir():
+        pytest.skip("needs the Debian package grub-pc-bin")
+    configuration = f"""
+serial --unit=0 --speed=115200
+terminal_output serial
+set root=(hd0,gpt2)
+linux /vmlinuz {COMMAND_LINE}
+initrd /initrd
+boot
+"""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "grub.cfg").write_text(configuration)
+        modules = ["biosdisk", "part_gpt", "fat", "linux", "serial", "terminal", "normal"]
+        subprocess.run(
+            ["grub-mkimage", "-O", "i386-pc", "-d", GRUB, "-p", "/", "-c", "grub.cfg", "-o", "core.img", *modules],
+            cwd=folder,
+            check=True,
+        )
+        core = bytearray((folder / "core.img").read_bytes())
+    boot = bytearray((GRUB / "boot.img").read_bytes()[:440])
+    first = ALIGNMENT // SECTOR
+    struct.pack_into("<Q", boot, 0x5C, first)  # where the core image begins
+    struct.pack_into("<H", boot, 0x66, 0x9090)  # two nops: take the drive that the BIOS names
+    rest = -(-len(core) // SECTOR) - 1
+    struct.pack_into("<QHH", core, 0x1F4, first + 1, rest, 0x820)  # the core image's other sectors, and where they go
+    return bytes(boot), bytes(core)
+
+
+def _cpio_entry(name: str, mode: int, content: bytes = b"", device: tuple[int, int] = (0, 0)) -> bytes:
+    """Return one entry of a cpio archive in the `newc` form that the kernel unpacks (cpio(5)); all is root's."""
+    fields = (0, mode, 0, 0, 1, 0, len(content), 0, 0, *device, len(name) + 1, 0)
+    header = "070701" + "".join(f"{field:08x}" for field in fields)
+    return _padded(header.encode() + name.encode() + b"\0") + _padded(content)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 4)
+
+
+def _download(package: str, folder: Path) -> None:
+    """Unpack PACKAGE into FOLDER; whoever comes at the same time does the same, and the first one wins."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as name:
+        # root's apt would rather not write into a folder that its own user cannot reach.
+        _output(["apt-get", "-o", "APT::Sandbox::User=root", "download", package], cwd=Path(name))
+        archives = list(Path(name).glob("*.deb"))
+        if not archives:
+            pytest.skip(f"needs the Debian package {package}, which apt cannot download now")
+        subprocess.run(["dpkg-deb", "--extract", archives[0], Path(name) / "unpacked"], check=True)
+        if not folder.is_dir():
+            (Path(name) / "unpacked").rename(folder)
+
+
+def _output(command: list[str], cwd: Path | None = None) -> str:
+    """Return the output of COMMAND, `""` if it fails or is not there."""
+    if shutil.which(command[0]) is None:
+        return ""
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False).stdout

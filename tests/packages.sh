@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Install the Debian packages that the demo and the tests use; where that cannot be done, say what is missing,
+# what is skipped for it, and how to get it. Never fails for a missing package: the tests that need it skip. Fails
+# without a Python that is new enough.
+set -u
+
+# package | a file or program that shows it is there | what is skipped without it
+needed=(
+    "python3-venv|/usr/lib/python3*/ensurepip/__init__.py|everything (the tools are installed into a virtual environment)"
+    "qemu-system-x86|qemu-system-x86_64|booting machines in the sandbox"
+    "qemu-utils|qemu-img|qcow2, VMDK, VHD and VHDX images"
+    "ovmf|/usr/share/OVMF/OVMF_CODE*.fd|booting machines by UEFI"
+    "systemd-boot-efi|/usr/lib/systemd/boot/efi/linuxx64.efi.stub|tests on a Linux disk with a unified kernel image"
+    "busybox-static|busybox|tests on real Linux disks"
+    "grub-pc-bin|/usr/lib/grub/i386-pc/boot.img|tests on a Linux disk that boots by BIOS"
+    "grub-common|grub-mkimage|tests on a Linux disk that boots by BIOS"
+    "binutils|objcopy|tests on a Linux disk with a unified kernel image"
+    "gdisk|sgdisk|checks of partition tables by another tool"
+    "fdisk|sfdisk|checks of partition tables by another tool"
+    "dosfstools|fsck.fat|checks of the FAT file system by another tool"
+    "mtools|mdir|checks of the FAT file system by another tool"
+    "e2fsprogs|mke2fs|tests on ext4 file systems"
+    "xz-utils|xz|tests on .xz images"
+    "zstd|zstd|tests on .zst images"
+    "procps|ps|tests that look for processes left behind"
+    "strace|strace|tests of failing system calls"
+    "gcc|gcc|the benchmark's server"
+    "libc6-dev|/usr/include/stdio.h|the benchmark's server"
+    "libssl-dev|/usr/include/openssl/ssl.h|the benchmark's server"
+    "openssl|openssl|the benchmark's server"
+    "xfsprogs|mkfs.xfs|tests that recognise XFS"
+    "btrfs-progs|mkfs.btrfs|tests that recognise Btrfs"
+    "f2fs-tools|mkfs.f2fs|tests that recognise F2FS"
+    "exfatprogs|mkfs.exfat|tests that recognise exFAT"
+    "ntfs-3g|mkfs.ntfs|tests that recognise NTFS"
+    "cryptsetup-bin|cryptsetup|tests that recognise LUKS"
+    "squashfs-tools|mksquashfs|tests that recognise SquashFS"
+    "erofs-utils|mkfs.erofs|tests that recognise EROFS"
+    "xorriso|xorriso|tests that recognise ISO 9660"
+)
+
+there() {
+    case "$1" in
+        /*) compgen -G "$1" >/dev/null ;;
+        *) PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null ;;
+    esac
+}
+
+apt() {
+    DEBIAN_FRONTEND=noninteractive apt-get "$@" >>"$log" 2>&1
+}
+
+root=false
+[ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && root=true
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+missing=()
+for line in "${needed[@]}"; do
+    IFS='|' read -r package sign _ <<<"$line"
+    there "$sign" || missing+=("$package")
+done
+# The tests on real Linux disks also download a kernel package, for which apt needs its lists.
+if $root && { [ ${#missing[@]} -gt 0 ] || ! compgen -G "/var/lib/apt/lists/*Packages*" >/dev/null; }; then
+    apt update || tail -n 5 "$log"
+fi
+if $root && [ ${#missing[@]} -gt 0 ]; then
+    echo "installing: ${missing[*]}"
+    if ! apt install -y --no-install-recommends "${missing[@]}"; then
+        # One package that this system does not have must not keep the others away.
+        for package in "${missing[@]}"; do
+            apt install -y --no-install-recommends "$package" || tail -n 2 "$log"
+        done
+    fi
+fi
+
+for line in "${needed[@]}"; do
+    IFS='|' read -r package sign skipped <<<"$line"
+    there "$sign" || echo "missing: $package, so skipped: $skipped (on Debian or Ubuntu: sudo apt-get install $package)"
+done
+python=${PYTHON:-python3}
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    echo "lkcloud needs Python 3.11 or newer, and $python is $("$python" --version 2>&1 | head -n 1): name another one, as in make PYTHON=python3.12" >&2
+    exit 1
+fi

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AWS on this machine, for tests: started once a process, empty for each test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lkcloud_aws.sandbox import AwsStandIn, Windows
+
+SHORT = Windows(snapshot_pending=0.05, image_pending=0.05, import_step=0.01, instance_pending=0.05)
+
+
+@pytest.fixture(scope="session")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsStandIn]:
+    """Return the stand-in that all tests of the process use."""
+    stand_in = AwsStandIn(tmp_path_factory.mktemp("aws"))
+    stand_in.start()
+    yield stand_in
+    stand_in.stop()
+
+
+@pytest.fixture
+def aws(serving: AwsStandIn, monkeypatch: pytest.MonkeyPatch, own_folders: Path) -> Iterator[AwsStandIn]:
+    """Return an empty AWS, which the environment leads to; what is set on it lasts for one test."""
+    for variable, value in serving.environment().items():
+        monkeypatch.setenv(variable, value)
+    for name in Windows.__slots__:  # the stand-in's parts share one object
+        setattr(serving.windows, name, getattr(SHORT, name))
+    serving.reset()  # before it too: moto's state is the process's, and tests of the stand-in itself use it as well
+    serving.traffic.clear()
+    yield serving
+    serving.traffic.hooks.clear()
+    serving.expire_credentials(expired=False)
+    serving.reset()
