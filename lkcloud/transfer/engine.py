@@ -3,24 +3,20 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-from lkcloud.errors import LkcloudError
 from lkcloud.reporting import Meter
 from lkcloud.transfer.journal import Transfer
 from lkcloud.transfer.pacing import Pacer, Stopped
 from lkcloud.transfer.retry import Verdict, retry
 
-_GROUP = 0.005
-"""Seconds between two writes to the journal while much arrives: what arrives in them is one transaction."""
-_MANY = 4
-"""How many parts that arrived together are much; of fewer, each is written at once."""
-
-_MOST_GROUPED = 1000
-"""Parts in one such transaction."""
+_GLANCE = 0.1
+"""Seconds between two looks of the calling thread at what has arrived, for the meter."""
 
 
 class Part(NamedTuple):
@@ -95,7 +91,7 @@ def send(
 
 
 class _Crew:
-    """The workers of one call of `send`, and the calling thread, which alone touches the journal and the meter."""
+    """The workers of one call of `send`, and the calling thread, which alone touches the meter."""
 
     def __init__(
         self,
@@ -112,16 +108,15 @@ class _Crew:
         self.limits = limits
         self.pacer = Pacer(start=limits.start, most=limits.workers, timeout=limits.attempt_timeout, rate=limits.rate)
         self.stopped = threading.Event()
-        self.events: SimpleQueue[_Arrived | _Failed | _Ended] = SimpleQueue()
+        self.endings: SimpleQueue[BaseException | None] = SimpleQueue()
+        """An entry for each worker that has ended, and before it one for its error, if that is why."""
+        self.ledger = _Ledger(transfer)
         self._parts = iter(parts)
         self._pull = threading.Lock()
         self._meter = meter
-        self._transfer = transfer
-        self._receipts = dict(transfer.receipts()) if transfer else {}
-        self._arrived: list[_Arrived] = []
         self._workers = [_Worker(self) for _ in range(limits.workers)]
         self._at_work = 0
-        self._skipped = self._skipped_bytes = self._metered_skips = self._sent = 0
+        self._skipped = self._skipped_bytes = self._metered = 0
 
     def run(self) -> Sent:
         try:
@@ -129,17 +124,15 @@ class _Crew:
                 worker.start()
                 self._at_work += 1
             while self._at_work:
-                self._await(None)
-                many = len(self._arrived) >= _MANY
-                self._settle()
-                if self._at_work and many:
-                    time.sleep(_GROUP)
+                with suppress(Empty):
+                    self._await(_GLANCE)
+                self._show()
         except BaseException as error:
             self._wind_up(error)
             raise
         return Sent(
-            receipts=self._receipts,
-            sent=self._sent,
+            receipts=self.ledger.close(),
+            sent=self.ledger.entered,
             skipped=self._skipped,
             bytes_sent=sum(worker.bytes_sent for worker in self._workers),
             attempts=sum(worker.attempts for worker in self._workers),
@@ -152,44 +145,24 @@ class _Crew:
             for part in self._parts:
                 if self.stopped.is_set():
                     return None
-                if part.number not in self._receipts:
+                if part.number not in self.ledger:
                     return part
                 self._skipped += 1
                 self._skipped_bytes += part.length
         return None
 
-    def _await(self, timeout: float | None) -> None:
-        """Take in what the workers have to tell, waiting for the first of it. Raises a worker's error, or Empty."""
-        event = self.events.get(timeout=timeout)
-        while True:
-            match event:
-                case _Arrived():
-                    self._arrived.append(event)
-                case _Ended():
-                    self._at_work -= 1
-                case _Failed():
-                    raise event.error
-            if len(self._arrived) >= _MOST_GROUPED:
-                return
-            try:
-                event = self.events.get_nowait()
-            except Empty:
-                return
+    def _await(self, timeout: float) -> None:
+        """Wait until a worker has ended. Raises its error, or Empty."""
+        error = self.endings.get(timeout=timeout)
+        if error is not None:
+            raise error
+        self._at_work -= 1
 
-    def _settle(self) -> None:
-        """Enter what has arrived into the journal, and then only count it."""
-        arrived = self._arrived
-        if arrived:
-            receipts = {part.number: receipt for part, receipt in arrived}
-            if self._transfer:
-                self._transfer.record_all(receipts)
-            self._receipts.update(receipts)
-            self._sent += len(receipts)
-            self._arrived = []
-        skipped = self._skipped_bytes
-        if amount := sum(part.length for part, _ in arrived) + skipped - self._metered_skips:
-            self._metered_skips = skipped
-            self._meter.advance(amount)
+    def _show(self) -> None:
+        done = self.ledger.entered_bytes + self._skipped_bytes
+        if done > self._metered:
+            self._meter.advance(done - self._metered)
+            self._metered = done
 
     def _wind_up(self, error: BaseException) -> None:
         """Stop, and save what still arrives."""
@@ -205,23 +178,54 @@ class _Crew:
                 # The first error is the one that is raised.
                 if other is not error:
                     error.add_note(f"then also: {other}")
-        try:
-            self._settle()
-        except LkcloudError as other:
-            error.add_note(f"then also: {other}")
+        self.ledger.close()
+        self._show()
 
 
-class _Arrived(NamedTuple):
-    part: Part
-    receipt: str
+class _Ledger:
+    """The receipts of the parts that have arrived; each is in the journal before its worker takes another part.
 
+    So kill -9 costs at most the part that each worker was at. Receipts that come while one is being written are then
+    written together, by the first of their workers.
+    """
 
-class _Failed(NamedTuple):
-    error: BaseException
+    def __init__(self, transfer: Transfer | None) -> None:
+        self.entered = self.entered_bytes = 0
+        """Parts, and their bytes, that have been entered here."""
+        self._transfer = transfer
+        self._receipts = dict(transfer.receipts()) if transfer else {}
+        self._waiting: deque[tuple[Part, str]] = deque()
+        self._writing = threading.Lock()
+        self._closed = False
 
+    def __contains__(self, number: int) -> bool:
+        return number in self._receipts
 
-class _Ended(NamedTuple):
-    pass
+    def enter(self, part: Part, receipt: str) -> None:
+        """Take the RECEIPT of a PART. Raises LkcloudError if the journal cannot be written."""
+        self._waiting.append((part, receipt))
+        with self._writing:
+            self._write()
+
+    def close(self) -> Mapping[int, str]:
+        """Take nothing more, and return all receipts.
+
+        A part that arrives after the end of a transfer that was stopped must not become a receipt of the next one.
+        """
+        with self._writing:
+            self._closed = True
+        return self._receipts
+
+    def _write(self) -> None:
+        arrived = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        if self._closed or not arrived:
+            return
+        receipts = {part.number: receipt for part, receipt in arrived}
+        if self._transfer:
+            self._transfer.record_all(receipts)
+        self._receipts.update(receipts)
+        self.entered += len(arrived)
+        self.entered_bytes += sum(part.length for part, _ in arrived)
 
 
 class _Worker:
@@ -252,15 +256,15 @@ class _Worker:
                     stopped=crew.stopped,
                     clock=self._busy,
                 )
-                crew.events.put(_Arrived(part, receipt))
+                crew.ledger.enter(part, receipt)
         except Stopped:
             pass
         except BaseException as error:
             # Whatever ends a worker ends the transfer, in the caller's thread.
             error.add_note(f"in part {self._part.number}, at byte {self._part.offset}")
-            crew.events.put(_Failed(error))
+            crew.endings.put(error)
         finally:
-            crew.events.put(_Ended())
+            crew.endings.put(None)
 
     def _attempt(self) -> str:
         came = time.monotonic()

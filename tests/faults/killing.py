@@ -35,8 +35,12 @@ Phase = Literal["before", "after"]
 NAME = "killed"
 BUCKET = "lkcloud-killed"
 DATA = ("PutSnapshotBlock", "UploadPart")
-RECENT = 0.25
-"""Seconds before the kill in which an answer may not have reached the client and its journal yet."""
+WORKERS = 4
+"""Few enough for a small push to have more parts."""
+UNKNOWN = {"ebs": WORKERS, "import": 0}
+"""Parts that were answered and that the next run may not know of: EBS tells nobody what it has, S3 does."""
+QUIET = 0.2
+"""Seconds without a request after which none is left of a killed push."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Outcome:
     first: int
     """Bytes of data that the cloud had got when the first run was killed."""
     kept: int
-    """Bytes of them that had been answered long enough ago for the second run to know."""
+    """Bytes of them that the second run had to know of."""
     second: int
     """Bytes that the second run sent."""
     wrong: tuple[str, ...]
@@ -86,13 +90,20 @@ class Executioner:
     moment: Moment
     at: float = 0.0
     operation: str = ""
-    answered: list[tuple[float, int]] = field(default_factory=list)
+    answered: list[int] = field(default_factory=list)
     _process: int | None = None
     """A pidfd: it is never another process, even when the number is used again."""
     _count: int = 0
+    _chosen: int = 0
+    """The stand-in's number of the request to kill at."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _aiming: threading.Lock = field(default_factory=threading.Lock)
     _ready: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def reached(self) -> bool:
+        """Whether the run had the request at which to kill."""
+        return self._chosen > 0
 
     def aim(self, pid: int) -> None:
         """Say which process it is."""
@@ -125,9 +136,12 @@ class Executioner:
                 return
             if seen.phase == "before":
                 self._count += 1
+                if self._count == self.moment.number:
+                    self._chosen = seen.number
             elif seen.operation in DATA and seen.status < 300:
-                self.answered.append((time.monotonic(), seen.received))
-            if self._count == self.moment.number and seen.phase == self.moment.phase:
+                self.answered.append(seen.received)
+            # By its own number: others come and go between its beginning and its end.
+            if seen.number == self._chosen and seen.phase == self.moment.phase:
                 self.kill(seen.operation)
 
 
@@ -184,17 +198,27 @@ class Scene:
         self.cloud.traffic.clear()
         executioner = Executioner(moment)
         status = self._push(executioner)
+        self._quiet()
         first = self.cloud.traffic.received(*DATA)
-        kept = sum(amount for at, amount in executioner.answered if at < executioner.at - RECENT)
+        answered = executioner.answered
+        kept = sum(answered[: max(0, len(answered) - UNKNOWN[self.method])])
         self.cloud.traffic.clear()
         again = self._push(Executioner(Moment(number=-1)))
         second = self.cloud.traffic.received(*DATA)
+        killed = status == -signal.SIGKILL
         wrong = list(self._wrong()) if again == 0 else [f"the second run ended with {again}: {self._last_words()}"]
-        return Outcome(moment, executioner.operation, status == -signal.SIGKILL, first, kept, second, tuple(wrong))
+        if not killed and executioner.reached:
+            wrong.append(f"nothing was killed: the run ended with {status}")
+        return Outcome(moment, executioner.operation, killed, first, kept, second, tuple(wrong))
+
+    def _quiet(self) -> None:
+        """Wait until the stand-in has served what a killed push left in the sockets: that is not of the next one."""
+        while self.cloud.traffic.idle() < QUIET:
+            time.sleep(QUIET / 4)
 
     def _push(self, executioner: Executioner) -> int:
         self._runs += 1
-        arguments = ["push", "aws", str(self.disk), "--name", NAME, "--method", self.method]
+        arguments = ["push", "aws", str(self.disk), "--name", NAME, "--method", self.method, "--workers", str(WORKERS)]
         order = {
             "arguments": [*arguments, "--bucket", BUCKET] if self.method == "import" else arguments,
             "environment": {**self.cloud.environment(), "LKCLOUD_STATE_DIR": str(self._state)},
@@ -310,7 +334,7 @@ def main() -> int:
     parser.add_argument("--random", type=int, default=20, metavar="N", help="kill at N random moments")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     arguments = parser.parse_args()
-    wrong = 0
+    wrong = killed = every = 0
     with own_cache(), scene(arguments.method, blocks=arguments.blocks) as opened:
         print(f"{arguments.method}, seed {arguments.seed}, from scratch:{mib(opened.scratch())} MiB\n{HEAD}")
         for moment in moments(
@@ -321,9 +345,11 @@ def main() -> int:
             seed=arguments.seed,
         ):
             outcome = opened.kill(moment)
+            every += 1
+            killed += outcome.killed
             wrong += bool(outcome.wrong)
             print(outcome.line(), flush=True)
-    print(f"{wrong} wrong")
+    print(f"{killed} killed of {every}, {wrong} wrong")
     return 1 if wrong else 0
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.killing import RECENT, Method, Moment, Outcome, Phase, Scene, moments, scene
+from tests.faults.killing import Method, Moment, Outcome, Phase, Scene, moments, scene
 
 METHODS = [pytest.param("ebs", id="ebs"), pytest.param("import", id="import")]
 
@@ -21,11 +21,10 @@ def check(opened: Scene, chosen: Iterator[Moment], scratch: int) -> list[Outcome
     for moment in chosen:
         outcome = opened.kill(moment)
         assert outcome.wrong == (), outcome.line()
-        # What was answered RECENT seconds before the kill is not sent again; blocks that EBS refuses for being too new
-        # are, which is one.
-        assert outcome.second <= scratch - outcome.kept, f"{outcome.line()} of {scratch}, {RECENT}"
+        assert outcome.second <= scratch - outcome.kept, f"{outcome.line()} of {scratch}"
         outcomes.append(outcome)
-    assert any(outcome.killed for outcome in outcomes)
+    # Two runs do not always ask equally often whether something is ready.
+    assert sum(not outcome.killed for outcome in outcomes) <= 2
     return outcomes
 
 
