@@ -165,6 +165,57 @@ class Leaves(Protocol):
         ...
 
 
+@runtime_checkable
+class Shares(Protocol):
+    """Images can be given to others; the options say to whom."""
+
+    def share(self, image: Image, run: Run) -> None:
+        """Let those whom the options name use IMAGE; who may already goes on to. Nobody named, nothing done."""
+        ...
+
+
+@runtime_checkable
+class Promotes(Protocol):
+    """An image can become the one that a moving name, such as an image family, leads to; the options say which."""
+
+    def promote(self, image: Image, run: Run) -> None:
+        """Let the moving name of the options lead to IMAGE. No name in them, nothing done."""
+        ...
+
+
+class Status(Enum):
+    """How an image stands; the values are the words of the command line."""
+
+    ACTIVE = "active"
+    DEPRECATED = "deprecated"
+    """It still works, and whoever uses it is warned."""
+    OBSOLETE = "obsolete"
+    """Nothing new can be made from it."""
+    DELETED = "deleted"
+    """It is marked as gone, and can be removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deprecation:
+    """What is said of an image that should not be used for ever; dates are told to users, and change nothing."""
+
+    status: Status = Status.DEPRECATED
+    replacement: str = ""
+    """Id of the image to use instead."""
+    deprecated: datetime | None = None
+    obsolete: datetime | None = None
+    deleted: datetime | None = None
+
+
+@runtime_checkable
+class Deprecates(Protocol):
+    """Images can be marked as no longer to be used."""
+
+    def deprecate(self, image: Image, deprecation: Deprecation, run: Run) -> None:
+        """Say of IMAGE what DEPRECATION says. Raises UsageError for what the cloud cannot say."""
+        ...
+
+
 class Machine(Protocol):
     """A test machine in a cloud, from `Launches.launch`."""
 
@@ -195,7 +246,14 @@ class Launches(Protocol):
         ...
 
 
-_CAPABILITIES: tuple[tuple[str, type], ...] = (("list", Lists), ("clean up", Leaves), ("boot test", Launches))
+_CAPABILITIES: tuple[tuple[str, type], ...] = (
+    ("list", Lists),
+    ("clean up", Leaves),
+    ("boot test", Launches),
+    ("share", Shares),
+    ("promote", Promotes),
+    ("deprecate", Deprecates),
+)
 """What some providers can besides: a word for the docs, and the Protocol."""
 
 

@@ -10,11 +10,11 @@ from lkcloud.disk import Disk
 from lkcloud.disk.inspect import inspect
 from lkcloud.provider import Run, Source
 from lkcloud.reporting import Meter, Silent
+from lkcloud.sandbox.http import DropConnection, Response
 from lkcloud_aws import AwsOptions
 from lkcloud_aws.ebs_direct import EbsDirect
 from lkcloud_aws.sandbox import AwsStandIn, Seen
 from lkcloud_aws.sandbox.errors import ApiError, render
-from lkcloud_aws.sandbox.http import DropConnection, Response
 from lkcloud_aws.session import Session
 from lkcloud_aws.snapshot_import import SnapshotImport
 from lkcloud_aws.snapshots import Snapshot

@@ -18,13 +18,13 @@ from lkcloud.disk import open_disk
 from lkcloud.errors import LkcloudError, Refused
 from lkcloud.provider import Image, Run
 from lkcloud.reporting import Meter, Silent
+from lkcloud.sandbox.http import DropConnection, Response
 from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud_aws import AwsOptions, leftovers
 from lkcloud_aws.launch import Instance, Launcher
 from lkcloud_aws.register import Registration
 from lkcloud_aws.sandbox import AwsStandIn, Seen
 from lkcloud_aws.sandbox.errors import ApiError, render
-from lkcloud_aws.sandbox.http import DropConnection, Response
 from lkcloud_aws.session import Session
 from tests.aws.pushing import Noting, counted, lose_answers, refuse, source_of, upload
 

@@ -11,12 +11,12 @@ from lkcloud.disk import Disk, open_disk
 from lkcloud.errors import Conflict, Refused
 from lkcloud.provider import Image, Run
 from lkcloud.reporting import Silent
+from lkcloud.sandbox.http import Response
 from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud_aws import AwsOptions, images, leftovers, snapshots
 from lkcloud_aws.register import Registration
 from lkcloud_aws.sandbox import AwsStandIn
 from lkcloud_aws.sandbox.errors import ApiError
-from lkcloud_aws.sandbox.http import Response
 from lkcloud_aws.session import Session
 from tests.aws.pushing import MIB, DiskMaker, counted, described, lose_answers, refuse, source_of, upload
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
+from lkcloud.sandbox.http import Body, DropConnection, Request, Response, Server
 from lkcloud_aws.sandbox import AwsStandIn, Seen
-from lkcloud_aws.sandbox.http import Body, DropConnection, Request, Response, Server
 from tests.aws_sandbox.blocks import block, put
 
 

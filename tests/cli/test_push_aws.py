@@ -14,10 +14,10 @@ from pathlib import Path
 import boto3
 import pytest
 
+from lkcloud.sandbox.http import Response
 from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud_aws.sandbox import AwsStandIn, Seen
 from lkcloud_aws.sandbox.errors import ApiError, render
-from lkcloud_aws.sandbox.http import Response
 from tests.cli.conftest import Command
 
 UNAUTHORIZED = ApiError("UnauthorizedOperation", "You are not authorized to perform this operation.", 403)

@@ -9,12 +9,13 @@ from typing import ClassVar
 
 from botocore.credentials import Credentials
 
+from lkcloud.sandbox.http import Response, Server
+from lkcloud.sandbox.traffic import Seen, Traffic
 from lkcloud_aws.sandbox.cloud import Cloud
 from lkcloud_aws.sandbox.dispatch import Dispatcher
-from lkcloud_aws.sandbox.http import Server
+from lkcloud_aws.sandbox.errors import render, throttled
 from lkcloud_aws.sandbox.moto_side import Moto
 from lkcloud_aws.sandbox.s3_store import ObjectStore
-from lkcloud_aws.sandbox.traffic import Seen, Traffic
 from lkcloud_aws.sandbox.windows import Windows
 
 __all__ = ["AwsStandIn", "Seen", "Windows"]
@@ -23,6 +24,10 @@ KEY_ID = "AKIALKCLOUDSANDBOX00"
 SECRET = "only-good-on-this-machine"  # noqa: S105 - it opens nothing but the stand-in
 REGION = "us-east-1"
 _LOOPBACK = "127.0.0.1,localhost"
+
+
+def _throttled(seen: Seen) -> Response:
+    return render(seen.service, throttled(seen.service), f"throttled-{seen.number}")
 
 
 class AwsStandIn:
@@ -36,7 +41,7 @@ class AwsStandIn:
 
     def __init__(self, home: Path) -> None:
         self.windows = Windows()
-        self.traffic = Traffic()
+        self.traffic = Traffic(_throttled)
         self._home = home
         self.holdings = Cloud(home, Moto(), self.windows, ObjectStore(home / "s3"))
         self._dispatcher = Dispatcher(self.holdings, self.traffic, Credentials(KEY_ID, SECRET))

@@ -14,8 +14,8 @@ from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from lkcloud.sandbox.http import Request
 from lkcloud_aws.sandbox.errors import access
-from lkcloud_aws.sandbox.http import Request
 
 MAX_SKEW = 15 * 60
 """Seconds that a client's clock may be wrong."""

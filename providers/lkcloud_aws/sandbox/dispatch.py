@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 
 from botocore.credentials import Credentials
 
+from lkcloud.sandbox.http import DropConnection, Request, Response
+from lkcloud.sandbox.traffic import Traffic
 from lkcloud_aws.sandbox import ebs, images, imports, instances, s3, sharing, snapshots
 from lkcloud_aws.sandbox.access import Caller, caller, form, verify
 from lkcloud_aws.sandbox.cloud import Cloud
 from lkcloud_aws.sandbox.ec2_protocol import Call, Handler, Result, parse, serialize
 from lkcloud_aws.sandbox.errors import ApiError, access, render
-from lkcloud_aws.sandbox.http import DropConnection, Request, Response
-from lkcloud_aws.sandbox.traffic import Traffic
 
 _EC2: Mapping[str, Handler] = {
     **snapshots.OPERATIONS,

@@ -16,9 +16,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+from lkcloud.sandbox.http import Request, Response
 from lkcloud_aws.sandbox.cloud import ACCOUNT, Cloud, Region, fingerprint, new_id
 from lkcloud_aws.sandbox.errors import ApiError
-from lkcloud_aws.sandbox.http import Request, Response
 from lkcloud_aws.sandbox.snapshot import BLOCK, Snapshot, copy_sparse
 
 MAX_VOLUME = 65536

@@ -10,8 +10,8 @@ from moto.core.serialize import EC2Serializer, SerializationContext, TimestampSe
 from moto.core.utils import get_service_model
 from werkzeug.datastructures import Headers, MultiDict
 
+from lkcloud.sandbox.http import Response
 from lkcloud_aws.sandbox.errors import XML, ApiError, invalid, missing_parameter
-from lkcloud_aws.sandbox.http import Response
 
 if TYPE_CHECKING:
     from lkcloud_aws.sandbox.cloud import Cloud, Region

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from xml.sax.saxutils import escape
 
-from lkcloud_aws.sandbox.http import Response
+from lkcloud.sandbox.http import Response
 
 Service = Literal["ec2", "ebs", "s3", "iam", "sts", "kms", "ssm"]
 

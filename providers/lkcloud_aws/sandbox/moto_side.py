@@ -14,8 +14,8 @@ from moto.core.model_instances import reset_model_data
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+from lkcloud.sandbox.http import Request, Response
 from lkcloud_aws.sandbox.errors import ApiError
-from lkcloud_aws.sandbox.http import Request, Response
 
 ACCOUNT: str = DEFAULT_ACCOUNT_ID
 

@@ -4,10 +4,10 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from lkcloud.sandbox.http import Request, Response
 from lkcloud_aws.sandbox import s3_multipart, s3_objects
 from lkcloud_aws.sandbox.cloud import Cloud
 from lkcloud_aws.sandbox.errors import ApiError
-from lkcloud_aws.sandbox.http import Request, Response
 from lkcloud_aws.sandbox.s3_place import Place
 
 _OPERATIONS: dict[str, Callable[[Cloud, Place, Request], Response]] = {

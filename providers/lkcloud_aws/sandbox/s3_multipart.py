@@ -8,9 +8,9 @@ import secrets
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+from lkcloud.sandbox.http import Request, Response
 from lkcloud_aws.sandbox.cloud import ACCOUNT, Cloud
 from lkcloud_aws.sandbox.errors import ApiError
-from lkcloud_aws.sandbox.http import Request, Response
 from lkcloud_aws.sandbox.s3_checksums import ALGORITHMS, Algorithm, Type, composite, full, text
 from lkcloud_aws.sandbox.s3_objects import checksum_headers
 from lkcloud_aws.sandbox.s3_place import Place, check_not_there, header_tags, kept_headers, page_size

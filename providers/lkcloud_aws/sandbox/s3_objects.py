@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from urllib.parse import quote
 
+from lkcloud.sandbox.http import Request, Response
 from lkcloud_aws.sandbox.cloud import Cloud
 from lkcloud_aws.sandbox.errors import ApiError
-from lkcloud_aws.sandbox.http import Request, Response
 from lkcloud_aws.sandbox.listing import text_token, token_text
 from lkcloud_aws.sandbox.s3_checksums import ALGORITHMS, Algorithm, text
 from lkcloud_aws.sandbox.s3_place import Place, check_not_there, check_tags, header_tags, kept_headers, page_size

@@ -4,8 +4,8 @@
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
+from lkcloud.sandbox.http import Request
 from lkcloud_aws.sandbox.errors import ApiError
-from lkcloud_aws.sandbox.http import Request
 
 _KEPT = (
     "content-type", "content-disposition", "content-language", "cache-control", "expires",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lkcloud_aws.sandbox.http import CHUNK, FileRange
+from lkcloud.sandbox.http import CHUNK, FileRange
 from lkcloud_aws.sandbox.s3_checksums import Algorithm, Type
 from lkcloud_aws.sandbox.s3_upload import Stored
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lkcloud.sandbox.http import CHUNK, Body, DropConnection, Request
 from lkcloud_aws.sandbox.errors import ApiError
-from lkcloud_aws.sandbox.http import CHUNK, Body, DropConnection, Request
 from lkcloud_aws.sandbox.s3_checksums import ALGORITHMS, Algorithm, Running, running, text
 
 MAX_PUT = 5 * 1024**3

@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from datetime import datetime
 
+from lkcloud.sandbox.http import Response
 from lkcloud_aws.sandbox.errors import ApiError
-from lkcloud_aws.sandbox.http import Response
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Literal
 
-from lkcloud_aws.sandbox.errors import render, throttled
-from lkcloud_aws.sandbox.http import Response
+from lkcloud.sandbox.http import Response
 
 KEPT = 100_000
 """How many requests the log remembers."""
@@ -39,9 +38,13 @@ Hook = Callable[[Seen], Response | None]
 
 
 class Traffic:
-    """The log of requests, the hooks, and when the last request came."""
+    """The log of requests, the hooks, and when the last request came.
 
-    def __init__(self) -> None:
+    THROTTLED makes the answer of the cloud to a request that comes too soon.
+    """
+
+    def __init__(self, throttled: Callable[[Seen], Response]) -> None:
+        self._throttled = throttled
         self.hooks: list[Hook] = []
         self.log: deque[Seen] = deque(maxlen=KEPT)
         self.last = time.monotonic()
@@ -100,7 +103,7 @@ class Traffic:
                 if left == 0:
                     return None
                 left -= 1
-            return render(seen.service, throttled(seen.service), f"throttled-{seen.number}")
+            return self._throttled(seen)
 
         self.hooks.append(refuse)
 

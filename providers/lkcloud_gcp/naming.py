@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How what we make on Google Cloud is named and found again: labels, request ids, object names."""
+
+import base64
+import re
+import uuid
+from collections.abc import Mapping
+
+DIGEST = "lkcloud-digest"
+VERSION = "lkcloud-version"
+
+IMAGE = "lkcloud-image"
+"""Label of a test instance: the name of the image that it tests."""
+
+FORMAT_VERSION = "1"
+"""Value of the version label: what these labels mean. A later lkcloud that gives them another meaning counts up."""
+
+IMAGE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+"""https://cloud.google.com/compute/docs/reference/rest/v1/images: the name of an image."""
+
+_REQUESTS = uuid.UUID("8d8a1f5c-2b54-5a9e-9c1a-6f1d0f6a7c11")
+"""The namespace of our request ids: a number of our own, fixed for ever."""
+
+
+def labels_of(digest: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the labels of what belongs to the content DIGEST (64 hexadecimal digits).
+
+    A label has at most 63 characters, so the digest stands in base32, lower case, 52 of them.
+    """
+    return {**(extra or {}), DIGEST: label_value(digest), VERSION: FORMAT_VERSION}
+
+
+def label_value(digest: str) -> str:
+    """Return a hexadecimal DIGEST as the value of a label."""
+    return base64.b32encode(bytes.fromhex(digest)).decode().rstrip("=").lower()
+
+
+def digest_in(labels: Mapping[str, str]) -> str:
+    """Return the content digest that LABELS name, as 64 hexadecimal digits; "" if it is not one of ours."""
+    text = labels.get(DIGEST, "").upper()
+    try:
+        digest = base64.b32decode(text + "=" * (-len(text) % 8))
+    except ValueError:
+        return ""
+    return digest.hex() if len(digest) == 32 else ""
+
+
+def request_id(*parameters: str) -> str:
+    """Return an idempotency key (requestId), the same for the same PARAMETERS."""
+    return str(uuid.uuid5(_REQUESTS, "\n".join(parameters)))
+
+
+def object_folder(prefix: str, name: str) -> str:
+    """Return what the names of all objects of the image NAME begin with."""
+    return f"{prefix}{name}/"
+
+
+def tarball(prefix: str, name: str, digest: str) -> str:
+    """Return the name of the object with the tarball; that it ends in .tar.gz is a rule of images.insert."""
+    return f"{object_folder(prefix, name)}{digest}.tar.gz"
+
+
+def parts_folder(prefix: str, name: str, digest: str) -> str:
+    """Return what the names of the parts of that tarball begin with."""
+    return f"{object_folder(prefix, name)}{digest}.parts/"

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Google Cloud as a provider: each method finds the module that does it, and loads the SDK only then."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
+
+from lkcloud.errors import NotFound
+from lkcloud.provider import Blob, Deprecation, Finding, Image, Machine, Run, Source
+from lkcloud_gcp import validation
+from lkcloud_gcp.options import GcpOptions
+
+if TYPE_CHECKING:
+    from lkcloud_gcp.session import Session
+
+
+@dataclass(frozen=True)
+class Gcp:
+    """Disks become Compute Engine images."""
+
+    options: GcpOptions = field(default_factory=GcpOptions)
+    name: ClassVar[str] = "gcp"
+
+    @cached_property
+    def _session(self) -> "Session":
+        from lkcloud_gcp.session import Session
+
+        return Session(self.options.project)
+
+    def validate(self, source: Source) -> Iterator[Finding]:
+        """Yield what can be known to be wrong without asking Google."""
+        return validation.validate(self.options, source)
+
+    def check(self, source: Source) -> Iterator[Finding]:
+        """Ask Google what stands in the way: identity, project, API, permissions, bucket."""
+        from lkcloud_gcp import checks
+
+        return checks.check(self._session, self.options, source)
+
+    def find(self, name: str) -> Image | None:
+        """Return the image of the project that is called NAME."""
+        from lkcloud_gcp import images
+
+        return images.find(self._session, name)
+
+    def get(self, image_id: str) -> Image | None:
+        """Return the image with this id, which is its name."""
+        from lkcloud_gcp import images
+
+        return images.find(self._session, image_id)
+
+    def images(self) -> Iterator[Image]:
+        """Yield every image of the project that lkcloud made, oldest first."""
+        from lkcloud_gcp import images
+
+        return iter(images.every(self._session))
+
+    def upload(self, source: Source, run: Run) -> Blob:
+        """Put the tarball into the bucket, by the method of the options."""
+        from lkcloud_gcp.upload import upload
+
+        return upload(self._session, self.options, source, run)
+
+    def register(self, source: Source, blob: Blob, run: Run) -> Image:
+        """Make the image from the tarball, wait until it is ready, and remove the tarball."""
+        from lkcloud_gcp.register import Registration
+
+        return Registration(self._session, self.options, source).register(blob, run)
+
+    def share(self, image: Image, run: Run) -> None:
+        """Let those whom the options name use the image, beside those who may already."""
+        from lkcloud_gcp import sharing
+
+        sharing.share(self._session, self.options, image, run)
+
+    def promote(self, image: Image, run: Run) -> None:
+        """Put the image into the family of the options."""
+        from lkcloud_gcp import lifecycle
+
+        lifecycle.promote(self._session, self.options, image, run)
+
+    def deprecate(self, image: Image, deprecation: Deprecation, run: Run) -> None:
+        """Set the image's deprecation status."""
+        from lkcloud_gcp import lifecycle
+
+        lifecycle.deprecate(self._session, image, deprecation, run)
+
+    def delete(self, resource: Image | Blob) -> None:
+        """Delete an image, or what an unfinished push has left."""
+        from lkcloud_gcp import images, leftovers
+
+        if isinstance(resource, Image):
+            images.delete(self._session, resource)
+        else:
+            leftovers.delete(self._session, self.options, resource)
+
+    def leftovers(self, name: str) -> Iterator[Blob]:
+        """Yield what unfinished pushes of images called NAME have left ("" = of any name)."""
+        from lkcloud_gcp import leftovers
+
+        return leftovers.leftovers(self._session, self.options, name)
+
+    def launch(self, image: Image, run: Run) -> Machine:
+        """Start a test instance without an external address."""
+        from lkcloud_gcp.launch import Launcher
+
+        if not image.ready:
+            raise NotFound(f"gcp: the image {image.id} is {image.state}, not READY", hint="wait until it is")
+        return Launcher(self._session, self.options, image).launch(run)

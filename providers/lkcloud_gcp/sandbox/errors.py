@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the stand-in says no, in the words of Google's APIs.
+
+JSON: https://cloud.google.com/storage/docs/json_api/v1/status-codes and
+https://cloud.google.com/compute/docs/troubleshooting/troubleshooting-api. XML:
+https://cloud.google.com/storage/docs/xml-api/reference-status.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from xml.sax.saxutils import escape
+
+from lkcloud.sandbox.http import Response
+
+
+@dataclass(eq=False)
+class ApiError(Exception):
+    """An answer that says no. REASON is JSON's, CODE that of the XML API."""
+
+    status: int
+    reason: str
+    message: str
+    code: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def json(self) -> Response:
+        """Return it as the JSON APIs say it."""
+        detail = {"message": self.message, "domain": "global", "reason": self.reason}
+        document = {"error": {"code": self.status, "message": self.message, "errors": [detail]}}
+        headers = {"Content-Type": "application/json; charset=UTF-8", **self.headers}
+        return Response(self.status, headers, json.dumps(document).encode())
+
+    def xml(self) -> Response:
+        """Return it as the XML API of Cloud Storage says it."""
+        code = self.code or self.reason
+        body = f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{escape(code)}</Code>"
+        body += f"<Message>{escape(self.message)}</Message></Error>"
+        return Response(self.status, {"Content-Type": "application/xml; charset=UTF-8", **self.headers}, body.encode())
+
+
+def throttled() -> ApiError:
+    """Return what a client is told that asks too often."""
+    return ApiError(429, "rateLimitExceeded", "The rate of requests exceeds the limit.", "TooManyRequests")
