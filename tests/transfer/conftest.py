@@ -66,10 +66,12 @@ class Servers:
         for sock in self._sockets:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
         for thread in self._threads:
             thread.join(10)
             assert not thread.is_alive()
+        # Only now: a thread that selects must not find a socket of another's making under its number, or none.
+        for sock in self._sockets:
+            sock.close()
 
     def _run(self, target: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=target, args=arguments, daemon=True)
