@@ -14,16 +14,17 @@ Everything raises `lkcloud.errors.LkcloudError`, which has a `message`, a `hint`
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lkcloud.api import boot_test, cloud, convert, delete, find, images, push
+    from lkcloud.api import boot_test, cloud, convert, delete, deprecate, find, images, publish, push
     from lkcloud.boot import Boot
     from lkcloud.disk import Disk, open_disk
     from lkcloud.disk.inspect import DiskFacts, inspect
     from lkcloud.errors import LkcloudError
     from lkcloud.pipeline import Pushed
-    from lkcloud.provider import Image, Provider
+    from lkcloud.provider import Deprecation, Image, Provider
 
 __all__ = [
     "Boot",
+    "Deprecation",
     "Disk",
     "DiskFacts",
     "Image",
@@ -34,21 +35,23 @@ __all__ = [
     "cloud",
     "convert",
     "delete",
+    "deprecate",
     "find",
     "images",
     "inspect",
     "open_disk",
+    "publish",
     "push",
 ]
 
 _HOMES = {
-    "lkcloud.api": ("boot_test", "cloud", "convert", "delete", "find", "images", "push"),
+    "lkcloud.api": ("boot_test", "cloud", "convert", "delete", "deprecate", "find", "images", "publish", "push"),
     "lkcloud.boot": ("Boot",),
     "lkcloud.disk": ("Disk", "open_disk"),
     "lkcloud.disk.inspect": ("DiskFacts", "inspect"),
     "lkcloud.errors": ("LkcloudError",),
     "lkcloud.pipeline": ("Pushed",),
-    "lkcloud.provider": ("Image", "Provider"),
+    "lkcloud.provider": ("Deprecation", "Image", "Provider"),
 }
 
 

@@ -13,7 +13,7 @@ from lkcloud.errors import UsageError
 from lkcloud.formats import convert as conversion
 from lkcloud.formats.convert import Converted
 from lkcloud.pipeline import Pushed
-from lkcloud.provider import Image, Launches, Lists, Provider
+from lkcloud.provider import Deprecates, Deprecation, Image, Launches, Lists, Provider
 from lkcloud.reporting import Reporter, Silent
 
 
@@ -65,6 +65,24 @@ def boot_test(
     with pipeline.running(reporter or Silent(), remembering=False) as run:
         expectation = Expectation(patterns=tuple(expect), timeout=timeout)
         return boot.boot_test(chosen, image, run=run, expectation=expectation, keep=keep)
+
+
+def publish(image: Image, cloud: str, *, reporter: Reporter | None = None, **options: Any) -> None:
+    """Share and promote IMAGE as OPTIONS say (family="stable", public=True); that it boots is yours to have seen."""
+    chosen = _provider(cloud, options)
+    with pipeline.running(reporter or Silent(), remembering=False) as run:
+        pipeline.publish(chosen, image, run=run)
+
+
+def deprecate(
+    image: Image, cloud: str, deprecation: Deprecation, *, reporter: Reporter | None = None, **options: Any
+) -> None:
+    """Say of IMAGE what DEPRECATION says."""
+    chosen = _provider(cloud, options)
+    if not isinstance(chosen, Deprecates):
+        raise UsageError(f"{cloud} cannot deprecate images yet", hint="see lkcloud providers")
+    with pipeline.running(reporter or Silent(), remembering=False) as run:
+        chosen.deprecate(image, deprecation, run)
 
 
 def find(name: str, cloud: str, **options: Any) -> Image | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from lkcloud.disk import BLOCK, Content, Disk
 from lkcloud.disk.inspect import inspect
 from lkcloud.errors import Conflict, LkcloudError, NotAuthenticated, Refused, Unreachable, UsageError
-from lkcloud.provider import Finding, Image, Leaves, Provider, Run, Source
+from lkcloud.provider import Finding, Image, Leaves, Promotes, Provider, Run, Shares, Source
 from lkcloud.reporting import Reporter
 from lkcloud.transfer.journal import Journal
 
@@ -118,6 +118,17 @@ def push(
             removal = removal_command(provider.name, name)
             error.hint = f"{error.hint}; run it again to go on, or remove what is left: {removal}"
         raise
+
+
+def publish(provider: Provider, image: Image, *, run: Run) -> None:
+    """Share and promote IMAGE as the options of PROVIDER say, which comes last: others may use it from then on.
+
+    A provider that can do neither has no such options. Raises what its methods raise.
+    """
+    if isinstance(provider, Shares):
+        provider.share(image, run)
+    if isinstance(provider, Promotes):
+        provider.promote(image, run)
 
 
 def removal_command(cloud: str, name: str) -> str:

@@ -30,6 +30,8 @@ class Used(Enum):
 
     EVERYWHERE = "every command"
     LAUNCH = "commands that start a test machine"
+    PUBLISH = "commands that lead others to an image"
+    """A push with one of these boots the image first, unless the user says that it shall not."""
 
 
 class Options(BaseModel):

@@ -20,8 +20,14 @@ VERBS = {
     "test": "Boot an image and read its console.",
     "list": "List the images that lkcloud made.",
     "show": "Show one image.",
+    "share": "Let others use an image.",
+    "promote": "Make an image the one that a family leads to.",
+    "deprecate": "Say that an image should no longer be used.",
     "delete": "Delete an image, or what an unfinished push left.",
 }
+
+OPTIONAL = ("share", "promote", "deprecate")
+"""Verbs that not every cloud can, with the same words as its capabilities."""
 
 
 def _builders() -> "Mapping[str, Builder]":
@@ -29,7 +35,7 @@ def _builders() -> "Mapping[str, Builder]":
 
     Imported when a command is made, since `lkcloud --help` needs none of it.
     """
-    from lkcloud.cli import images, push
+    from lkcloud.cli import images, lifecycle, push
     from lkcloud.provider import Used
 
     account = (Used.EVERYWHERE,)
@@ -38,6 +44,9 @@ def _builders() -> "Mapping[str, Builder]":
         "test": (images.test_command, (*account, Used.LAUNCH)),
         "list": (images.list_command, account),
         "show": (images.show_command, account),
+        "share": (lifecycle.share_command, (*account, Used.PUBLISH)),
+        "promote": (lifecycle.promote_command, (*account, Used.PUBLISH)),
+        "deprecate": (lifecycle.deprecate_command, account),
         "delete": (images.delete_command, account),
     }
 
@@ -70,7 +79,7 @@ def _group(verb: str, text: str) -> typer.Typer:
         """One command for each installed cloud; a provider is imported when its command is."""
 
         def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the signature is typer's
-            return registry.clouds()
+            return [cloud for cloud in registry.clouds() if verb not in OPTIONAL or _can(cloud, verb)]
 
         def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the signature is typer's
             return _command(verb, cmd_name) if cmd_name in registry.clouds() else None
@@ -83,6 +92,12 @@ def _group(verb: str, text: str) -> typer.Typer:
 
     _callback.__doc__ = text
     return group
+
+
+def _can(cloud: str, verb: str) -> bool:
+    from lkcloud.provider import capabilities
+
+    return verb in capabilities(registry.load(cloud))
 
 
 def _command(verb: str, cloud: str) -> Any:

@@ -74,6 +74,12 @@ def chosen(cloud: str, options: type[M], context: typer.Context, values: Mapping
     return registry.options_from(options, given, called=flag, hint=hint)
 
 
+def given(options: type[Options], context: typer.Context, use: Used) -> list[str]:
+    """Return the flags of the fields with the mark USE that were given, by flag or by environment."""
+    marked = (key for key, field in options.model_fields.items() if use in field.metadata)
+    return [flag(key) for key in marked if _source(context, key) != "DEFAULT" and context.params[key]]
+
+
 def same_place(context: typer.Context, options: type[Options]) -> str:
     """Return the flags that lead another command to the same account, behind a blank: " --region eu-west-1 --sandbox".
 

@@ -36,10 +36,10 @@ def test_command(cloud: str) -> Callable[..., None]:
 
         expectation = Expectation(patterns=tuple(expect), timeout=timeout)
         with running(cloud, sandbox=sandbox, remembering=False) as run:
-            provider = _provider(cloud, ctx, values)
+            provider = provider_of(cloud, ctx, values)
             if not isinstance(provider, Launches):
                 raise UsageError(f"{cloud} cannot boot a test machine", hint="see lkcloud providers")
-            image = _find(provider, reference, ctx)
+            image = find_image(provider, reference, ctx)
             booted = boot_test(provider, image, run=run, expectation=expectation, keep=keep)
         if as_json:
             document = {"id": image.id, "machine": booted.machine, "line": booted.line, "seconds": booted.seconds}
@@ -57,7 +57,7 @@ def list_command(cloud: str) -> Callable[..., None]:
     def list_(*, ctx: typer.Context, sandbox: Sandbox = False, as_json: Json = False, **values: Any) -> None:
         SETTINGS.json = as_json
         speaking(cloud, sandbox=sandbox)
-        provider = _provider(cloud, ctx, values)
+        provider = provider_of(cloud, ctx, values)
         if not isinstance(provider, Lists):
             raise UsageError(f"{cloud} cannot list images", hint="see lkcloud providers")
         found = list(provider.images())
@@ -81,7 +81,7 @@ def show_command(cloud: str) -> Callable[..., None]:
     ) -> None:
         SETTINGS.json = as_json
         speaking(cloud, sandbox=sandbox)
-        document = images_document(_find(_provider(cloud, ctx, values), reference, ctx))
+        document = images_document(find_image(provider_of(cloud, ctx, values), reference, ctx))
         if as_json:
             typer.echo(json.dumps(document, indent=2))
             return
@@ -111,7 +111,7 @@ def delete_command(cloud: str) -> Callable[..., None]:
         **values: Any,
     ) -> None:
         voice = speaking(cloud, sandbox=sandbox)
-        provider = _provider(cloud, ctx, values)
+        provider = provider_of(cloud, ctx, values)
         image = provider.get(reference) or provider.find(reference)
         left = list(provider.leftovers(image.name if image else reference)) if isinstance(provider, Leaves) else []
         kept = {blob.id for blob in image.blobs} if image else set()
@@ -134,11 +134,12 @@ def delete_command(cloud: str) -> Callable[..., None]:
     return delete
 
 
-def _provider(cloud: str, ctx: typer.Context, values: dict[str, Any]) -> Provider:
+def provider_of(cloud: str, ctx: typer.Context, values: dict[str, Any]) -> Provider:
+    """Return the provider with the options that were given."""
     return registry.make(cloud, chosen(cloud, registry.options_of(registry.load(cloud)), ctx, values))
 
 
-def _find(provider: Provider, reference: str, ctx: typer.Context) -> Image:
+def find_image(provider: Provider, reference: str, ctx: typer.Context) -> Image:
     """Return the image with this id or name; raises NotFound."""
     image = provider.get(reference) or provider.find(reference)
     if image is None:

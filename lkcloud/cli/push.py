@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lkcloud import registry
-from lkcloud.cli.flags import chosen, same_place
+from lkcloud.cli.flags import chosen, given, same_place
 from lkcloud.cli.settings import SETTINGS
 from lkcloud.errors import LkcloudError, UsageError
-from lkcloud.provider import Launches
+from lkcloud.provider import Launches, Used
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,14 @@ def command(cloud: str) -> Callable[..., None]:
         replacing: Annotated[
             bool, typer.Option("--replace", help="Put it in the place of an image with this name and other content.")
         ] = False,
-        test: Annotated[bool, typer.Option("--test/--no-test", help="Boot it and read its console.")] = False,
+        test: Annotated[
+            bool | None,
+            typer.Option(
+                "--test/--no-test",
+                help="Boot it and read its console. [default: only if it is then to be shared or promoted]",
+                show_default=False,
+            ),
+        ] = None,
         expect: Expect = [],  # noqa: B006 - typer copies it
         timeout: Timeout = 300.0,
         keep: Keep = False,
@@ -73,6 +80,9 @@ def command(cloud: str) -> Callable[..., None]:
         from lkcloud.disk import open_disk
 
         expectation = boot.Expectation(patterns=tuple(expect), timeout=timeout)
+        leading = given(type(options), ctx, Used.PUBLISH)
+        if test is None:
+            test = bool(leading)
         if (expect or keep) and not test:
             raise UsageError("--expect and --keep are of no use without --test", hint="add --test")
         place = same_place(ctx, type(options))
@@ -83,6 +93,8 @@ def command(cloud: str) -> Callable[..., None]:
             provider = registry.make(cloud, options)
             if test and not isinstance(provider, Launches):
                 raise UsageError(f"{cloud} cannot boot a test machine", hint="leave --test out")
+            if leading and not test:
+                run.reporter.warn(f"{', '.join(leading)}: it has not been seen to boot")
             title = name or default_name(image)
             if dry_run:
                 planned = pipeline.plan(
@@ -101,6 +113,7 @@ def command(cloud: str) -> Callable[..., None]:
             booted = None
             if test and isinstance(provider, Launches):
                 booted = _tested(provider, pushed, run, expectation, keep=keep, place=place)
+            pipeline.publish(provider, pushed.image, run=run)
             _print_pushed(cloud, pushed, booted, run, as_json=as_json, place=place)
 
     push.__doc__ = f"Make IMAGE an image on {cloud}, and print its id."

@@ -75,7 +75,9 @@ class GcpOptions(Options):
     ] = 1
 
     family: Annotated[
-        str | None, Field(description="Image family; the image joins it last, after its boot test if there is one.")
+        str | None,
+        Used.PUBLISH,
+        Field(description="Image family; the image joins it last, after its boot test if there is one."),
     ] = None
     architecture: Annotated[Architecture | None, Field(description="Architecture; the disk tells if not given.")] = None
     guest_os_feature: Annotated[
@@ -110,9 +112,12 @@ class GcpOptions(Options):
 
     share_with: Annotated[
         Texts,
+        Used.PUBLISH,
         Field(description="Who may use the image, such as user:EMAIL, group:EMAIL or domain:NAME; can be repeated."),
     ] = ()
-    public: Annotated[bool, Field(description="Let everybody with a Google account use the image.")] = False
+    public: Annotated[bool, Used.PUBLISH, Field(description="Let everybody with a Google account use the image.")] = (
+        False
+    )
 
     zone: Annotated[str, Used.LAUNCH, Field(description="Zone of the test instance.")] = "us-central1-a"
     machine_type: Annotated[
