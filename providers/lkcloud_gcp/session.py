@@ -7,7 +7,8 @@ CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE: Private Service Connect, a test proxy, 
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 import google.auth
 import google.auth.transport.requests
+from google.auth.credentials import TokenState
 
 from lkcloud.errors import UsageError
 from lkcloud.transfer.retry import retry
@@ -28,7 +30,8 @@ T = TypeVar("T")
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
-STORAGE = "https://storage.googleapis.com"
+UNIVERSE = "googleapis.com"
+"""The domain of all services but those of Google's sovereign clouds (Trusted Partner Cloud), which have their own."""
 
 _PATIENCE = 120.0
 """Seconds for one call of the control plane."""
@@ -39,14 +42,17 @@ _TIMEOUT = 60.0
 
 @dataclass(frozen=True)
 class Session:
-    """Clients of one project; None is that of the credentials or of GOOGLE_CLOUD_PROJECT."""
+    """Clients of one project; None is that of GOOGLE_CLOUD_PROJECT or of the credentials."""
 
     chosen_project: str | None = None
     _refreshing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @cached_property
     def _default(self) -> tuple[Any, str | None]:
-        with self.errors("looking for credentials"):
+        with self.errors("looking for credentials"), warnings.catch_warnings():
+            # The SDK warns of user credentials without a quota project. Compute Engine and Cloud Storage count what is
+            # asked of them to the project that is asked about, so there is nothing to warn of.
+            warnings.simplefilter("ignore")
             credentials, project = google.auth.default(scopes=[SCOPE])
         return credentials, project
 
@@ -63,22 +69,59 @@ class Session:
             raise UsageError("gcp: no project is known", hint="give --project, or set GOOGLE_CLOUD_PROJECT")
         return project
 
+    @cached_property
+    def universe(self) -> str:
+        """The domain of the services: that of the credentials, which the environment may confirm and not change."""
+        with self.errors("asking for the universe of the credentials"):
+            own = str(self.credentials.universe_domain or UNIVERSE)
+        named = os.environ.get("GOOGLE_CLOUD_UNIVERSE_DOMAIN") or own
+        if named != own:
+            raise UsageError(
+                f"gcp: GOOGLE_CLOUD_UNIVERSE_DOMAIN is {named} and the credentials are of {own}",
+                hint="unset it, or set GOOGLE_APPLICATION_CREDENTIALS to credentials of that universe",
+            )
+        return own
+
     def token(self) -> str:
         """Return an access token that is good for some minutes yet; for any thread."""
         with self._refreshing, self.errors("signing in"):
+            # `valid` ends 3 min 45 s before the token does (google.auth._helpers.REFRESH_THRESHOLD).
             if not self.credentials.valid:
-                self.credentials.refresh(google.auth.transport.requests.Request())
+                self._refresh()
             return str(self.credentials.token)
+
+    def _refresh(self) -> None:
+        ask = google.auth.transport.requests.Request()
+        try:
+            retry(lambda: self.credentials.refresh(ask), judge=judge, attempts=4, patience=_PATIENCE / 4)
+        except Exception:
+            # An upload need not end because a new token cannot be had while the old one is good.
+            if self.credentials.token_state is TokenState.INVALID:
+                raise
+
+    def authorization(self) -> Mapping[str, str]:
+        """Return the headers that a request beside the SDK's needs, as the SDK itself would set them."""
+        headers = {"Authorization": f"Bearer {self.token()}"}
+        if project := getattr(self.credentials, "quota_project_id", None):
+            headers["x-goog-user-project"] = str(project)
+        return headers
+
+    @property
+    def ca(self) -> str | None:
+        """The certificates to trust, as a file or a folder, for connections beside the SDK's; None for the system's.
+
+        The SDK connects by `requests`, which has these two variables.
+        """
+        return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or None
 
     @cached_property
     def storage(self) -> "storage.Client":
         """Of Cloud Storage."""
         from google.cloud import storage
 
+        options = {"api_endpoint": self.storage_url, "universe_domain": self.universe}
         with self.errors("making a client of Cloud Storage"):
-            return storage.Client(
-                project=self.project, credentials=self.credentials, client_options={"api_endpoint": self.storage_url}
-            )
+            return storage.Client(project=self.project, credentials=self.credentials, client_options=options)
 
     @cached_property
     def images(self) -> "compute_v1.ImagesClient":
@@ -118,10 +161,12 @@ class Session:
     @cached_property
     def storage_url(self) -> str:
         """The origin of Cloud Storage, without a slash at its end."""
-        return _origin("STORAGE") or STORAGE
+        return _origin("STORAGE") or f"https://storage.{self.universe}"
 
     def _compute(self, client: Callable[..., T]) -> T:
-        options = {"api_endpoint": endpoint} if (endpoint := _origin("COMPUTE")) else {}
+        options = {"universe_domain": self.universe}
+        if endpoint := _origin("COMPUTE"):
+            options["api_endpoint"] = endpoint
         with self.errors("making a client of Compute Engine"):
             return client(credentials=self.credentials, client_options=options)
 
@@ -132,6 +177,8 @@ class Session:
             yield
         except Exception as error:
             if (known := explain(error, doing)) is None:
+                raise
+            if known is error:
                 raise
             raise known from error
 
