@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kill a push, push again, and look at what is there: at every request, before and after the cloud acted, or at random.
 
-    python -m tests.faults.killing --method ebs --boundaries --random 20
+    python -m tests.faults.killing --way aws-ebs --boundaries --random 20
 
 prints a line for each moment: what the first run had sent when it was killed, what the second one sent, and what is
 wrong with the outcome (nothing).
@@ -21,24 +21,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
-
-import boto3
+from typing import IO, Literal
 
 from lkcloud.disk import BLOCK
 from lkcloud.sandbox.tinydisk import write_tiny_disk
-from lkcloud_aws.sandbox import AwsStandIn, Seen
+from lkcloud.sandbox.traffic import Seen, Traffic
+from tests.faults.grounds import GROUNDS, NAME, WORKERS, Ground
 
-Method = Literal["ebs", "import"]
 Phase = Literal["before", "after"]
 
-NAME = "killed"
-BUCKET = "lkcloud-killed"
-DATA = ("PutSnapshotBlock", "UploadPart")
-WORKERS = 4
-"""Few enough for a small push to have more parts."""
-UNKNOWN = {"ebs": WORKERS, "import": 0}
-"""Parts that were answered and that the next run may not know of: EBS tells nobody what it has, S3 does."""
 QUIET = 0.2
 """Seconds without a request after which none is left of a killed push."""
 
@@ -88,6 +79,8 @@ class Executioner:
     """A hook of the stand-in that kills a process at a moment."""
 
     moment: Moment
+    data: tuple[str, ...] = ()
+    """The operations that carry the bytes of the disk."""
     at: float = 0.0
     operation: str = ""
     answered: list[int] = field(default_factory=list)
@@ -138,7 +131,7 @@ class Executioner:
                 self._count += 1
                 if self._count == self.moment.number:
                     self._chosen = seen.number
-            elif seen.operation in DATA and seen.status < 300:
+            elif seen.operation in self.data and seen.status < 400:
                 self.answered.append(seen.received)
             # By its own number: others come and go between its beginning and its end.
             if seen.number == self._chosen and seen.phase == self.moment.phase:
@@ -148,8 +141,7 @@ class Executioner:
 class Scene:
     """A stand-in, a disk with RANDOM data in BLOCKS blocks, and a server of forked pushes."""
 
-    def __init__(self, folder: Path, method: Method, *, blocks: int) -> None:
-        self.method = method
+    def __init__(self, folder: Path, way: str, *, blocks: int) -> None:
         self.folder = folder
         self.disk = folder / "killed.raw"
         write_tiny_disk(self.disk, size=max(64, blocks) << 20, message=NAME)
@@ -158,32 +150,37 @@ class Scene:
             for index in range(blocks):
                 file.seek((4 << 20) + index * 2 * BLOCK)
                 file.write(source.randbytes(BLOCK))
-        self.cloud = AwsStandIn(folder / "cloud")
         (folder / "cloud").mkdir()
-        self.cloud.start()
+        self.ground: Ground = GROUNDS[way](folder / "cloud")
+        self.ground.cloud.start()
         self._forks = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.forkserver"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self._runs = 0
+
+    @property
+    def traffic(self) -> Traffic:
+        """The requests that the stand-in has seen."""
+        return self.ground.cloud.traffic
 
     def close(self) -> None:
         """End the servers."""
         self._pipe(self._forks.stdin).close()
         self._forks.wait(10)
         self._pipe(self._forks.stdout).close()
-        self.cloud.stop()
+        self.ground.cloud.stop()
 
     def requests(self) -> list[str]:
         """Return the operations of a push that nobody kills."""
         self._fresh()
-        self.cloud.traffic.clear()
+        self.traffic.clear()
         self._push(Executioner(Moment(number=-1)))
-        return self.cloud.traffic.operations()
+        return self.traffic.operations()
 
     def scratch(self) -> int:
         """Return the bytes of data that a push sends which nobody kills."""
         self.requests()
-        return self.cloud.traffic.received(*DATA)
+        return self.traffic.received(*self.ground.data)
 
     def seconds(self) -> float:
         """Return how long a push takes that nobody kills."""
@@ -195,36 +192,39 @@ class Scene:
     def kill(self, moment: Moment) -> Outcome:
         """Push in an empty cloud, kill that at MOMENT, push again and look at the outcome."""
         self._fresh()
-        self.cloud.traffic.clear()
-        executioner = Executioner(moment)
+        self.traffic.clear()
+        executioner = Executioner(moment, self.ground.data)
         status = self._push(executioner)
         self._quiet()
-        first = self.cloud.traffic.received(*DATA)
+        first = self.traffic.received(*self.ground.data)
         answered = executioner.answered
-        kept = sum(answered[: max(0, len(answered) - UNKNOWN[self.method])])
-        self.cloud.traffic.clear()
+        kept = sum(answered[: max(0, len(answered) - self.ground.unknown)])
+        self.traffic.clear()
         again = self._push(Executioner(Moment(number=-1)))
-        second = self.cloud.traffic.received(*DATA)
+        second = self.traffic.received(*self.ground.data)
         killed = status == -signal.SIGKILL
-        wrong = list(self._wrong()) if again == 0 else [f"the second run ended with {again}: {self._last_words()}"]
+        wrong = (
+            list(self.ground.wrong(self.disk))
+            if again == 0
+            else [f"the second run ended with {again}: {self._last_words()}"]
+        )
         if not killed and executioner.reached:
             wrong.append(f"nothing was killed: the run ended with {status}")
         return Outcome(moment, executioner.operation, killed, first, kept, second, tuple(wrong))
 
     def _quiet(self) -> None:
         """Wait until the stand-in has served what a killed push left in the sockets: that is not of the next one."""
-        while self.cloud.traffic.idle() < QUIET:
+        while self.traffic.idle() < QUIET:
             time.sleep(QUIET / 4)
 
     def _push(self, executioner: Executioner) -> int:
         self._runs += 1
-        arguments = ["push", "aws", str(self.disk), "--name", NAME, "--method", self.method, "--workers", str(WORKERS)]
         order = {
-            "arguments": [*arguments, "--bucket", BUCKET] if self.method == "import" else arguments,
-            "environment": {**self.cloud.environment(), "LKCLOUD_STATE_DIR": str(self._state)},
+            "arguments": ["push", *self.ground.arguments(self.disk), "--name", NAME, "--workers", str(WORKERS)],
+            "environment": {**self.ground.cloud.environment(), "LKCLOUD_STATE_DIR": str(self._state)},
             "log": str(self.folder / f"run-{self._runs}"),
         }
-        self.cloud.traffic.hooks.append(executioner)
+        self.traffic.hooks.append(executioner)
         try:
             self._pipe(self._forks.stdin).write(json.dumps(order) + "\n")
             self._pipe(self._forks.stdin).flush()
@@ -238,45 +238,14 @@ class Scene:
                 timer.join()
             return status
         finally:
-            self.cloud.traffic.hooks.remove(executioner)
+            self.traffic.hooks.remove(executioner)
             executioner.lower()
 
     def _fresh(self) -> None:
         """Empty the cloud, and begin a new journal."""
-        self.cloud.reset()
+        self.ground.cloud.reset()
+        self.ground.prepare()
         self._state = self.folder / f"state-{self._runs}"
-        if self.method == "import":
-            self._client("s3").create_bucket(Bucket=BUCKET)
-
-    def _client(self, service: Literal["s3", "ec2"]) -> Any:
-        settings = self.cloud.environment()
-        return boto3.client(
-            service,
-            endpoint_url=settings["AWS_ENDPOINT_URL"],
-            region_name=settings["AWS_REGION"],
-            aws_access_key_id=settings["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=settings["AWS_SECRET_ACCESS_KEY"],
-        )
-
-    def _wrong(self) -> Iterator[str]:
-        """Yield what is not as one push that nobody killed would have left it."""
-        ec2 = self._client("ec2")
-        images = ec2.describe_images(Owners=["self"])["Images"]
-        snapshots = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
-        if [image["Name"] for image in images] != [NAME]:
-            yield f"{len(images)} images"
-        if len(snapshots) != 1:
-            yield f"{len(snapshots)} snapshots"
-        for image in images:
-            snapshot = image["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
-            if not same_bytes(self.disk, self.cloud.snapshot_file(snapshot)):
-                yield f"{snapshot} has other bytes"
-        if self.method == "import":
-            s3 = self._client("s3")
-            yield from (
-                f"upload of {one['Key']}" for one in s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
-            )
-            yield from (f"object {one['Key']}" for one in s3.list_objects_v2(Bucket=BUCKET).get("Contents", []))
 
     def _last_words(self) -> str:
         return (self.folder / f"run-{self._runs}.err").read_text()[-300:]
@@ -287,20 +256,11 @@ class Scene:
         return pipe
 
 
-def same_bytes(disk: Path, snapshot: Path) -> bool:
-    """Tell whether SNAPSHOT holds the bytes of DISK and then zeros."""
-    with disk.open("rb") as wanted, snapshot.open("rb") as found:
-        while want := wanted.read(1 << 20):
-            if found.read(len(want)) != want:
-                return False
-        return not any(piece.strip(b"\0") for piece in iter(lambda: found.read(1 << 20), b""))
-
-
 @contextmanager
-def scene(method: Method, *, blocks: int) -> Iterator[Scene]:
+def scene(way: str, *, blocks: int) -> Iterator[Scene]:
     """Open a scene in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
-        opened = Scene(Path(folder), method, blocks=blocks)
+        opened = Scene(Path(folder), way, blocks=blocks)
         try:
             yield opened
         finally:
@@ -328,15 +288,15 @@ def moments(opened: Scene, *, boundaries: bool, phases: tuple[Phase, ...], times
 def main() -> int:
     """Kill as the arguments say; 1 if anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--method", choices=["ebs", "import"], default="ebs")
+    parser.add_argument("--way", choices=list(GROUNDS), default="aws-ebs")
     parser.add_argument("--blocks", type=int, default=96, help="blocks of 512 KiB with data")
     parser.add_argument("--boundaries", action="store_true", help="kill before and after every request")
     parser.add_argument("--random", type=int, default=20, metavar="N", help="kill at N random moments")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     arguments = parser.parse_args()
     wrong = killed = every = 0
-    with own_cache(), scene(arguments.method, blocks=arguments.blocks) as opened:
-        print(f"{arguments.method}, seed {arguments.seed}, from scratch:{mib(opened.scratch())} MiB\n{HEAD}")
+    with own_cache(), scene(arguments.way, blocks=arguments.blocks) as opened:
+        print(f"{arguments.way}, seed {arguments.seed}, from scratch:{mib(opened.scratch())} MiB\n{HEAD}")
         for moment in moments(
             opened,
             boundaries=arguments.boundaries,

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.killing import Method, Moment, Outcome, Phase, Scene, moments, scene
-
-METHODS = [pytest.param("ebs", id="ebs"), pytest.param("import", id="import")]
+from tests.faults.grounds import GROUNDS
+from tests.faults.killing import Moment, Outcome, Phase, Scene, moments, scene
 
 
 @pytest.fixture
@@ -30,10 +29,10 @@ def check(opened: Scene, chosen: Iterator[Moment], scratch: int) -> list[Outcome
 
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("cache")
-@pytest.mark.parametrize("method", METHODS)
-def test_killed_at_every_kind_of_request(method: Method) -> None:
+@pytest.mark.parametrize("way", GROUNDS)
+def test_killed_at_every_kind_of_request(way: str) -> None:
     """The short form: of requests that come many times in a row, the first and the last."""
-    with scene(method, blocks=40) as opened:
+    with scene(way, blocks=40) as opened:
         scratch = opened.scratch()
         requests = opened.requests()
         chosen = (
@@ -46,10 +45,10 @@ def test_killed_at_every_kind_of_request(method: Method) -> None:
 
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("cache")
-@pytest.mark.parametrize("method", METHODS)
-def test_killed_at_random(method: Method) -> None:
+@pytest.mark.parametrize("way", GROUNDS)
+def test_killed_at_random(way: str) -> None:
     """The short form: a few moments."""
-    with scene(method, blocks=96) as opened:
+    with scene(way, blocks=96) as opened:
         scratch = opened.scratch()
         check(opened, moments(opened, boundaries=False, phases=(), times=4, seed=20), scratch)
 
@@ -57,10 +56,10 @@ def test_killed_at_random(method: Method) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("cache")
-@pytest.mark.parametrize("method", METHODS)
-def test_killed_everywhere(method: Method) -> None:
+@pytest.mark.parametrize("way", GROUNDS)
+def test_killed_everywhere(way: str) -> None:
     """The long form: before and after every request, and at 20 random moments."""
     phases: tuple[Phase, ...] = ("before", "after")
-    with scene(method, blocks=40) as opened:
+    with scene(way, blocks=40) as opened:
         scratch = opened.scratch()
         check(opened, moments(opened, boundaries=True, phases=phases, times=20, seed=20), scratch)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a push is killed: a stand-in, how to push there, and what one push that nobody killed would have left."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import boto3
+
+from lkcloud.sandbox.traffic import Traffic
+from lkcloud_aws.sandbox import AwsStandIn
+
+NAME = "killed"
+WORKERS = 4
+"""Few enough for a small push to have more parts."""
+
+BUCKET = "lkcloud-killed"
+
+
+class Cloud(Protocol):
+    """A stand-in in this process."""
+
+    traffic: Traffic
+
+    def start(self) -> None: ...
+    def environment(self) -> Mapping[str, str]: ...
+    def reset(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class Ground(Protocol):
+    """One way of pushing to one cloud."""
+
+    data: ClassVar[tuple[str, ...]]
+    """The operations that carry the bytes of the disk."""
+    unknown: ClassVar[int]
+    """Parts that were answered and that the next run may not know of."""
+
+    @property
+    def cloud(self) -> Cloud:
+        """The stand-in, which is started and stopped from outside."""
+        ...
+
+    def arguments(self, disk: Path) -> list[str]:
+        """Return the arguments behind `lkcloud push`."""
+        ...
+
+    def prepare(self) -> None:
+        """Make what a push wants to find in an empty cloud."""
+        ...
+
+    def wrong(self, disk: Path) -> Iterator[str]:
+        """Yield what is not as one push that nobody killed would have left it."""
+        ...
+
+
+class _Aws:
+    def __init__(self, home: Path) -> None:
+        self.cloud = AwsStandIn(home)
+
+    def prepare(self) -> None:
+        pass
+
+    def client(self, service: Literal["s3", "ec2"]) -> Any:
+        settings = self.cloud.environment()
+        return boto3.client(
+            service,
+            endpoint_url=settings["AWS_ENDPOINT_URL"],
+            region_name=settings["AWS_REGION"],
+            aws_access_key_id=settings["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=settings["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def wrong(self, disk: Path) -> Iterator[str]:
+        ec2 = self.client("ec2")
+        images = ec2.describe_images(Owners=["self"])["Images"]
+        snapshots = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+        if [image["Name"] for image in images] != [NAME]:
+            yield f"{len(images)} images"
+        if len(snapshots) != 1:
+            yield f"{len(snapshots)} snapshots"
+        for image in images:
+            snapshot = image["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+            if not same_bytes(disk, self.cloud.snapshot_file(snapshot)):
+                yield f"{snapshot} has other bytes"
+
+
+class AwsEbs(_Aws):
+    """EBS direct: it tells nobody which blocks a pending snapshot has."""
+
+    data = ("PutSnapshotBlock",)
+    unknown = WORKERS
+
+    def arguments(self, disk: Path) -> list[str]:
+        return ["aws", str(disk)]
+
+
+class AwsImport(_Aws):
+    """Snapshot import by way of S3, which tells what parts it has."""
+
+    data = ("UploadPart",)
+    unknown = 0
+
+    def prepare(self) -> None:
+        self.client("s3").create_bucket(Bucket=BUCKET)
+
+    def arguments(self, disk: Path) -> list[str]:
+        return ["aws", str(disk), "--method", "import", "--bucket", BUCKET]
+
+    def wrong(self, disk: Path) -> Iterator[str]:
+        yield from super().wrong(disk)
+        s3 = self.client("s3")
+        yield from (f"upload of {one['Key']}" for one in s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []))
+        yield from (f"object {one['Key']}" for one in s3.list_objects_v2(Bucket=BUCKET).get("Contents", []))
+
+
+GROUNDS: Mapping[str, Callable[[Path], Ground]] = {"aws-ebs": AwsEbs, "aws-import": AwsImport}
+
+
+def same_bytes(disk: Path, snapshot: Path) -> bool:
+    """Tell whether SNAPSHOT holds the bytes of DISK and then zeros."""
+    with disk.open("rb") as wanted, snapshot.open("rb") as found:
+        while want := wanted.read(1 << 20):
+            if found.read(len(want)) != want:
+                return False
+        return not any(piece.strip(b"\0") for piece in iter(lambda: found.read(1 << 20), b""))
