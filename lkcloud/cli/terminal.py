@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lkcloud.reporting import Meter, Reporter, Silent
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.progress import Progress, TaskID
 
 
@@ -146,19 +147,33 @@ def _progress() -> "Progress":
         BarColumn,
         DownloadColumn,
         Progress,
+        ProgressColumn,
         SpinnerColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
+    from rich.text import Text
+
+    class Counted(ProgressColumn):
+        """A column that only a stage has whose work is counted in bytes."""
+
+        def __init__(self, column: ProgressColumn) -> None:
+            super().__init__()
+            self._column = column
+
+        def render(self, task: Task) -> "RenderableType":
+            """Return the column, or nothing for a stage that waits for the cloud."""
+            return Text() if task.total is None else self._column.render(task)
 
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
+        Counted(DownloadColumn(binary_units=True)),
+        Counted(TransferSpeedColumn()),
+        Counted(TimeRemainingColumn()),
         TextColumn("{task.fields[status]}", markup=False),
     )
     return Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
