@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig
 from urllib3.exceptions import HTTPError
@@ -52,6 +52,13 @@ class Untrusted(LkcloudError):
 def judge_transport(error: Exception) -> Verdict:
     """Say what an error of `Pool` means: what did not get through may do so the next time, all else is fatal."""
     return Verdict.TRANSIENT if isinstance(error, TransportError) else Verdict.FATAL
+
+
+class _Request(NamedTuple):
+    method: str
+    target: str
+    body: bytes | memoryview
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,13 @@ class Pool:
     def put(
         self, target: str, body: bytes | memoryview, headers: Mapping[str, str], *, timeout: float = 60.0
     ) -> Response:
-        """PUT BODY to TARGET (path and query, encoded) and return the answer.
+        """Make the `request` PUT, which is what nearly all of them are."""
+        return self.request("PUT", target, body, headers, timeout=timeout)
+
+    def request(
+        self, method: str, target: str, body: bytes | memoryview, headers: Mapping[str, str], *, timeout: float = 60.0
+    ) -> Response:
+        """Send BODY to TARGET (path and query, encoded) with METHOD, not HEAD, and return the answer.
 
         All of it, from connecting to the last byte of the answer, takes at most about TIMEOUT seconds. `Host` and
         `Content-Length` are added unless given. Raises TransportError, or Untrusted.
@@ -116,7 +129,7 @@ class Pool:
         try:
             connection = self._connection(deadline)
             try:
-                response = self._exchange(connection, target, body, headers, deadline)
+                response = self._exchange(connection, _Request(method, target, body, headers), deadline)
             except BaseException:
                 connection.close()
                 raise
@@ -164,14 +177,7 @@ class Pool:
             connection.set_tunnel(self._host, self._port, _credentials(proxy), scheme=proxy.scheme or "http")
         return connection
 
-    def _exchange(
-        self,
-        connection: HTTPConnection,
-        target: str,
-        body: bytes | memoryview,
-        headers: Mapping[str, str],
-        deadline: float,
-    ) -> Response:
+    def _exchange(self, connection: HTTPConnection, request: _Request, deadline: float) -> Response:
         # The watchdog is the only time limit: with one of the socket's own, Python polls before each 16 KiB record.
         connection.sock.settimeout(None)
         # Behind a proxy that speaks TLS itself, urllib3 has TLS in TLS, and the socket inside that.
@@ -180,18 +186,16 @@ class Pool:
         )
         self._watchdog.watch(sock, deadline)
         try:
-            return self._talk(connection, target, body, headers)
+            return self._talk(connection, request)
         finally:
             # Whatever came of it: a socket that is shut down reads as the end of an answer, too.
             if not self._watchdog.release(sock):
                 raise TimeoutError("no answer in time")
 
-    def _talk(
-        self, connection: HTTPConnection, target: str, body: bytes | memoryview, headers: Mapping[str, str]
-    ) -> Response:
-        connection.sock.sendall(self._head(target, memoryview(body).nbytes, headers))
+    def _talk(self, connection: HTTPConnection, request: _Request) -> Response:
+        connection.sock.sendall(self._head(request))
         try:
-            connection.sock.sendall(body)
+            connection.sock.sendall(request.body)
         except (BrokenPipeError, ConnectionResetError) as error:
             # A server that says no need not read the body first; what it said may have arrived.
             try:
@@ -205,16 +209,17 @@ class Pool:
             connection.close()
         return response
 
-    def _head(self, target: str, length: int, headers: Mapping[str, str]) -> bytes:
+    def _head(self, request: _Request) -> bytes:
         """Return the request up to the body. Raises ValueError for what would be more than a header."""
+        method, target, body, headers = request
         forwarded = self._proxy is not None and self._scheme == "http"
         given = {name.lower() for name in headers}
-        own = {"Host": self._netloc, "Content-Length": str(length)}
+        own = {"Host": self._netloc, "Content-Length": str(memoryview(body).nbytes)}
         every = {**{name: value for name, value in own.items() if name.lower() not in given}, **headers}
         if forwarded and self._proxy:
             every.update(_credentials(self._proxy))
             target = f"http://{self._netloc}{target}"
-        lines = [f"PUT {target} HTTP/1.1", *(f"{name}: {value}" for name, value in every.items())]
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in every.items())]
         head = "\r\n".join(lines)
         if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1 or " " in target:
             raise ValueError("a line break or a blank where there must be none in an HTTP request")

@@ -82,11 +82,11 @@ class Session:
             )
         return own
 
-    def token(self) -> str:
-        """Return an access token that is good for some minutes yet; for any thread."""
+    def token(self, *, refused: str = "") -> str:
+        """Return an access token that is good for some minutes yet, and is not the REFUSED one; for any thread."""
         with self._refreshing, self.errors("signing in"):
             # `valid` ends 3 min 45 s before the token does (google.auth._helpers.REFRESH_THRESHOLD).
-            if not self.credentials.valid:
+            if not self.credentials.valid or self.credentials.token == refused:
                 self._refresh()
             return str(self.credentials.token)
 
@@ -99,9 +99,13 @@ class Session:
             if self.credentials.token_state is TokenState.INVALID:
                 raise
 
-    def authorization(self) -> Mapping[str, str]:
-        """Return the headers that a request beside the SDK's needs, as the SDK itself would set them."""
-        headers = {"Authorization": f"Bearer {self.token()}"}
+    def authorization(self, *, refused: Mapping[str, str] | None = None) -> Mapping[str, str]:
+        """Return the headers that a request beside the SDK's needs, as the SDK itself would set them.
+
+        REFUSED are those that the service did not take: then there is a new token in them.
+        """
+        known = (refused or {}).get("Authorization", "").removeprefix("Bearer ")
+        headers = {"Authorization": f"Bearer {self.token(refused=known)}"}
         if project := getattr(self.credentials, "quota_project_id", None):
             headers["x-goog-user-project"] = str(project)
         return headers
