@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lkcloud.polling import poll
 from lkcloud.provider import Image
 from lkcloud_gcp import operations
-from lkcloud_gcp.errors import explain, fault
+from lkcloud_gcp.errors import fault
 from lkcloud_gcp.naming import DIGEST, IMAGE_NAME, digest_in
 from lkcloud_gcp.session import Session
 
@@ -36,14 +36,13 @@ def get(session: Session, name: str) -> "compute_v1.Image | None":
     """Return the image called NAME as Compute Engine shows it, None if there is none."""
     if not IMAGE_NAME.fullmatch(name):
         return None  # images.get would refuse it
-    try:
-        return session.attempt(lambda **how: session.images.get(project=session.project, image=name, **how))
-    except Exception as error:
-        if _is_gone(error):
-            return None
-        if (known := explain(error, f"looking for the image {name}")) is None:
+    with session.errors(f"looking for the image {name}"):
+        try:
+            return session.attempt(lambda **how: session.images.get(project=session.project, image=name, **how))
+        except Exception as error:
+            if _is_gone(error):
+                return None
             raise
-        raise known from error
 
 
 def every(session: Session) -> list[Image]:
@@ -73,19 +72,20 @@ def delete(session: Session, image: Image) -> None:
     """
     from google.cloud import compute_v1
 
+    doing = f"deleting the image {image.id}"
+
     def attempt() -> bool | None:
         request = compute_v1.DeleteImageRequest(project=session.project, image=image.id, request_id=str(uuid.uuid4()))
-        try:
-            operation = session.attempt(lambda **how: session.images.delete_unary(request=request, **how))
-            operations.wait(session, operation, doing=f"deleting the image {image.id}")
-        except Exception as error:
-            if _is_gone(error) or _is_gone(error.__cause__):
-                return True
-            if _is_busy(error) or _is_busy(error.__cause__):
-                return None
-            if (known := explain(error, f"deleting the image {image.id}")) is None or known is error:
+        with session.errors(doing):
+            try:
+                operation = session.attempt(lambda **how: session.images.delete_unary(request=request, **how))
+                operations.wait(session, operation, doing=doing)
+            except Exception as error:
+                if _is_gone(error) or _is_gone(error.__cause__):
+                    return True
+                if _is_busy(error) or _is_busy(error.__cause__):
+                    return None
                 raise
-            raise known from error
         return True
 
     poll(

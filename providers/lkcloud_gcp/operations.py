@@ -36,7 +36,8 @@ def wait(
 ) -> None:
     """Wait until a global or zonal OPERATION has ended; METER shows how far it is.
 
-    Raises what `failed` returns if it ended badly, and Unreachable with HINT after LIMIT seconds.
+    If it ended badly, raises what `errors.explain` makes of `fault_of` it, with that as its cause; after LIMIT seconds
+    raises Unreachable with HINT.
     """
     current = operation
 
@@ -52,7 +53,7 @@ def wait(
 
     ended = poll(look, what=f"gcp: {doing}", every=_EVERY, limit=limit, hint=hint)
     if (failure := fault_of(ended)) is not None:
-        raise failed(failure, doing) from failure
+        raise (explain(failure, doing) or failure) from failure
 
 
 def is_done(operation: "compute_v1.Operation") -> bool:
@@ -73,11 +74,6 @@ def fault_of(operation: "compute_v1.Operation") -> GcpFault | None:
     message = "; ".join(dict.fromkeys(filter(None, said))) or operation.http_error_message
     message = message or operation.status_message or "Google gives no reason"
     return GcpFault(operation.operation_type, status, next((one.code for one in errors if one.code), ""), message)
-
-
-def failed(failure: GcpFault, doing: str) -> Exception:
-    """Return the error to raise for an operation that has failed."""
-    return explain(failure, doing) or failure
 
 
 def inserting(session: Session, target_id: int) -> "compute_v1.Operation | None":

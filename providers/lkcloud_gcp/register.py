@@ -35,14 +35,17 @@ _TARBALL = re.compile(r"\btar archive\b", re.IGNORECASE)
 openshift/sandboxed-containers-operator#777). The name of a tarball, in what it says of one that is missing, has not.
 """
 
+_BAD_TARBALL = "INVALID_IMAGE_TAR"
+"""The code beside the first of these sentences (google/syzkaller#825)."""
+
 _HINTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r"\bkms\b|cryptokey", re.IGNORECASE),
         "let Compute Engine's service agent use the key, as roles/cloudkms.cryptoKeyEncrypterDecrypter",
     ),
     (
-        re.compile(r"storage\.objects|permission.*(storage|bucket|object)", re.IGNORECASE),
-        "let this identity read the objects of the bucket (storage.objects.get)",
+        re.compile(r"Cloud Storage object' was not found"),
+        "run the same command again: it uploads the tarball anew",
     ),
 )
 """What to do about an import that has failed, by what Google says; else what is right for any answer of Google's."""
@@ -217,15 +220,13 @@ def _explained(error: Exception) -> Exception:
     if _blames_tarball(answer):
         hint = "run the same command again; if it fails again, look at what `lkcloud convert IMAGE x.tar.gz` writes"
         return Refused(known.message, hint=hint)
-    hint = next((hint for pattern, hint in _HINTS if pattern.search(answer.message)), known.hint)
-    # What Google refuses after looking at key and bucket is no mistake in the form of an option.
-    kind = Refused if hint != known.hint else type(known)
-    return kind(known.message, hint=hint)
+    known.hint = next((hint for pattern, hint in _HINTS if pattern.search(answer.message)), known.hint)
+    return known
 
 
 def _blames_tarball(answer: GcpFault | None) -> bool:
     """Tell whether Google has looked at the tarball and cannot use it: the same bytes would fail again."""
-    return answer is not None and answer.status == 400 and bool(_TARBALL.search(answer.message))
+    return answer is not None and (answer.reason == _BAD_TARBALL or bool(_TARBALL.search(answer.message)))
 
 
 def _taken(image: Image) -> Conflict:
