@@ -40,11 +40,11 @@ _BILLING = {"BILLING_DISABLED", "accountDisabled", "AccountProblem", "UserProjec
 _CORRUPT = {"BadDigest", "InvalidDigest"}
 _TRANSIENT_STATUS = (408, 500, 502, 503, 504)
 
-_PERMISSION = re.compile(r"\b[a-z]+(?:\.(?!googleapis\b)[A-Za-z]+){2}\b")
+_PERMISSION = re.compile(r"(?<![\w@./-])[a-z]+(?:\.(?!googleapis\b)[A-Za-z]+){2}(?!\.?[\w/])")
 """A permission in a message: `Required 'compute.images.create' permission`, `does not have storage.objects.get access`.
 
-It has three words, as SERVICE.RESOURCE.VERB (https://cloud.google.com/iam/docs/overview); so has a host such as
-storage.googleapis.com, which is none.
+It has three words, as SERVICE.RESOURCE.VERB (https://cloud.google.com/iam/docs/overview); so have hosts, such as
+storage.googleapis.com or that of a service account's address.
 """
 _CONSTRAINT = re.compile(r"\bconstraints/[A-Za-z0-9.]+[A-Za-z0-9]")
 """An organisation policy that stands in the way."""
