@@ -1,11 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Google says before anything is made: who we are, the project and its APIs, the bucket."""
+"""What Google says before anything is made: who we are, the project and its APIs, permissions, quota, the bucket."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+from lkcloud.errors import LkcloudError, NotAuthenticated, NotFound, Refused, UsageError
 from lkcloud.provider import Finding, Source
+from lkcloud_gcp import bucket, images, resource_manager
+from lkcloud_gcp.errors import status_of
 from lkcloud_gcp.options import GcpOptions
 from lkcloud_gcp.session import Session
+
+_OBJECTS = ("storage.objects.create", "storage.objects.delete", "storage.objects.get", "storage.objects.list")
+"""What an upload does with the objects of the bucket; composing creates, and reads the parts."""
+
+_DAY = 86_400
 
 
 def check(session: Session, options: GcpOptions, source: Source) -> Iterator[Finding]:
@@ -13,7 +22,124 @@ def check(session: Session, options: GcpOptions, source: Source) -> Iterator[Fin
 
     Raises NotAuthenticated without valid credentials, UsageError without a project.
     """
-    del options, source
     _ = session.project
     session.token()
-    yield from ()
+    questions: list[Callable[[], list[Finding]]] = [
+        lambda: _project(session, source),
+        lambda: _permissions(session, options),
+        lambda: _bucket(session, options),
+    ]
+    # Clients are made here: two threads would make two.
+    _ = session.projects, session.images, session.storage
+    with ThreadPoolExecutor(len(questions)) as threads:
+        for findings in threads.map(lambda ask: ask(), questions):
+            yield from findings
+
+
+def _project(session: Session, source: Source) -> list[Finding]:
+    """Look at the project: that it is there, that Compute Engine is enabled, and that there is room for an image.
+
+    Who may push need not be allowed to look.
+    """
+    project = session.project
+    try:
+        shown = session.call(
+            f"looking at the project {project}", lambda **how: session.projects.get(project=project, **how)
+        )
+    except (NotFound, UsageError) as error:
+        return [Finding(error.message, "check --project: it takes the project's id, not its title")]
+    except Refused as error:
+        if "compute.projects.get" not in error.hint:
+            return [Finding(error.message, error.hint)]
+        hint = "allow compute.projects.get to have project and quota checked before the upload"
+        return [Finding(error.message, hint, obstacle=False)]
+    for quota in shown.quotas:
+        if quota.metric == "IMAGES" and quota.usage >= quota.limit and images.get(session, source.name) is None:
+            return [
+                Finding(
+                    f"the project {project} has {quota.usage:.0f} images and may have {quota.limit:.0f}",
+                    "delete images that are not needed (lkcloud list gcp), or ask for a higher quota",
+                )
+            ]
+    return []
+
+
+def _permissions(session: Session, options: GcpOptions) -> list[Finding]:
+    """Ask whether we may make an image at all; Compute Engine itself has nothing that tells before one is made.
+
+    A role can be given for some names of images only, which the project does not know of: so this is no obstacle.
+    """
+    wanted = ["compute.images.create", "compute.images.setLabels"]
+    if options.family:
+        wanted.append("compute.images.update")
+    if options.share_with or options.public:
+        wanted += ["compute.images.getIamPolicy", "compute.images.setIamPolicy"]
+    missing = resource_manager.missing(session, wanted)
+    if not missing:
+        return []
+    return [
+        Finding(
+            f"on the project {session.project} this identity has no permission {' or '.join(missing)}",
+            "allow it, see docs/gcp.md, unless a role for images of this name does",
+            obstacle=False,
+        )
+    ]
+
+
+def _bucket(session: Session, options: GcpOptions) -> list[Finding]:
+    """Look at the bucket: that it is there and ours, that objects can be made in it and removed again."""
+    try:
+        found = bucket.find(session, options)
+    except NotAuthenticated:
+        raise
+    except LkcloudError as error:
+        return [Finding(error.message, error.hint)]
+    if found is None:
+        if options.bucket is None:
+            return []  # the upload makes it
+        return [
+            Finding(
+                f"there is no bucket {options.bucket}",
+                "make it (gcloud storage buckets create), or leave --bucket out: then lkcloud makes one",
+            )
+        ]
+    return [*_allowed(session, found.name), *_kept(session, options, found.name)]
+
+
+def _allowed(session: Session, name: str) -> list[Finding]:
+    """Ask which permissions we have on the bucket: no permission is needed for that.
+
+    https://cloud.google.com/storage/docs/json_api/v1/buckets/testIamPermissions
+    """
+    have = session.call(
+        f"asking what is allowed on the bucket {name}",
+        lambda **how: session.storage.bucket(name).test_iam_permissions(list(_OBJECTS), **how),
+    )
+    missing = [permission for permission in _OBJECTS if permission not in have]
+    if not missing:
+        return []
+    return [
+        Finding(
+            f"on the bucket {name} this identity has no permission {' or '.join(missing)}",
+            "allow it: the role storage.objectUser has all that an upload needs (docs/gcp.md)",
+        )
+    ]
+
+
+def _kept(session: Session, options: GcpOptions, name: str) -> list[Finding]:
+    """Tell of a bucket that keeps what is to be removed after the upload or the import."""
+    try:
+        shown = session.call(f"looking at the bucket {name}", lambda **how: session.storage.get_bucket(name, **how))
+    except Refused as error:
+        if status_of(error.__cause__) != 403:
+            raise
+        return []  # who may only use it is not shown how it keeps things
+    seconds = shown.retention_period or 0
+    if not seconds or (options.method == "resumable" and options.keep_object):
+        return []
+    return [
+        Finding(
+            f"the bucket {name} keeps each object for {max(1, seconds // _DAY)} days: nothing could be removed again",
+            "give a --bucket without a retention policy, or --method resumable --keep-object",
+        )
+    ]

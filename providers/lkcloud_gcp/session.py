@@ -167,6 +167,12 @@ class Session:
         """The origin of Cloud Storage, without a slash at its end."""
         return _origin("STORAGE") or f"https://storage.{self.universe}"
 
+    @property
+    def resource_manager_url(self) -> str | None:
+        """The origin of Resource Manager; None where Compute Engine has an address of its own and this has not."""
+        own = _origin("CLOUDRESOURCEMANAGER")
+        return own or (None if _origin("COMPUTE") else f"https://cloudresourcemanager.{self.universe}")
+
     def _compute(self, client: Callable[..., T]) -> T:
         options = {"universe_domain": self.universe}
         if endpoint := _origin("COMPUTE"):

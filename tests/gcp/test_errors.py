@@ -45,7 +45,8 @@ def _raised(status: int, body: bytes) -> api.GoogleAPICallError:
     response.status_code = status
     response._content = body
     response.request = requests.Request("GET", "https://compute.googleapis.com/compute/v1/x").prepare()
-    return api.from_http_response(response)
+    error: api.GoogleAPICallError = api.from_http_response(response)
+    return error
 
 
 def told(error: Exception) -> LkcloudError:
