@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """S3 objects: put, get, list, tag and delete them."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from email.utils import format_datetime
 from urllib.parse import quote
 
 from lkcloud.sandbox.http import Request, Response
+from lkcloud.sandbox.ranges import span
 from lkcloud_aws.sandbox.cloud import Cloud
 from lkcloud_aws.sandbox.errors import ApiError
 from lkcloud_aws.sandbox.listing import text_token, token_text
@@ -70,9 +70,9 @@ def _read(cloud: Cloud, place: Place, request: Request) -> Response:
     if item.tags:
         headers["x-amz-tagging-count"] = str(len(item.tags))
     size = item.size
-    span = request.header("Range")
-    if span:
-        begin, end = _span(span, size)
+    wanted_range = request.header("Range")
+    if wanted_range:
+        begin, end = _span(wanted_range, size)
         headers |= {"Content-Range": f"bytes {begin}-{end - 1}/{size}", "Content-Length": str(end - begin)}
         return Response(206, headers, files=item.ranges(begin, end - begin))
     if request.header("x-amz-checksum-mode") == "ENABLED" and item.checksums:
@@ -82,13 +82,8 @@ def _read(cloud: Cloud, place: Place, request: Request) -> Response:
 
 
 def _span(header: str, size: int) -> tuple[int, int]:
-    match = re.fullmatch(r"bytes=(\d*)-(\d*)", header)
-    begin, end = 0, 0
-    if match and match[1]:
-        begin, end = int(match[1]), min(int(match[2] or size - 1) + 1, size)
-    elif match and match[2]:
-        begin, end = max(size - int(match[2]), 0), size
-    if begin >= end:
+    begin, end = span(header, size)
+    if begin == end:
         raise ApiError("InvalidRange", "The requested range is not satisfiable", 416)
     return begin, end
 

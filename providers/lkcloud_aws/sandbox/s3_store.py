@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lkcloud.sandbox.http import CHUNK, FileRange
+from lkcloud.sandbox.ranges import cut
 from lkcloud_aws.sandbox.s3_checksums import Algorithm, Type
 from lkcloud_aws.sandbox.s3_upload import Stored
 
@@ -49,16 +50,7 @@ class Object:
 
     def ranges(self, offset: int, length: int) -> tuple[FileRange, ...]:
         """Return the pieces of files that hold LENGTH bytes from OFFSET on."""
-        found = []
-        for part in self.parts:
-            size = part.stored.size
-            if length and offset < size:
-                take = min(length, size - offset)
-                found.append(FileRange(part.stored.path, offset, take))
-                offset, length = 0, length - take
-            else:
-                offset -= min(offset, size)
-        return tuple(found)
+        return cut((FileRange(part.stored.path, 0, part.stored.size) for part in self.parts), offset, length)
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the bytes, at most a MiB at a time."""

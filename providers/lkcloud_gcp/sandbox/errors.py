@@ -16,18 +16,30 @@ from lkcloud.sandbox.http import Response
 
 @dataclass(eq=False)
 class ApiError(Exception):
-    """An answer that says no. REASON is JSON's, CODE that of the XML API."""
+    """An answer that says no.
+
+    REASON is JSON's, CODE that of the XML API; STATUS_NAME and LOCATION (of what is wrong, a header or a parameter) are
+    left out where they are "".
+    """
 
     status: int
     reason: str
     message: str
     code: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    status_name: str = ""
+    location: str = ""
 
     def json(self) -> Response:
         """Return it as the JSON APIs say it."""
         detail = {"message": self.message, "domain": "global", "reason": self.reason}
-        document = {"error": {"code": self.status, "message": self.message, "errors": [detail]}}
+        if self.location:
+            where = "header" if self.location[0].isupper() else "parameter"
+            detail |= {"locationType": where, "location": self.location}
+        error: dict[str, object] = {"code": self.status, "message": self.message, "errors": [detail]}
+        if self.status_name:
+            error["status"] = self.status_name
+        document = {"error": error}
         headers = {"Content-Type": "application/json; charset=UTF-8", **self.headers}
         return Response(self.status, headers, json.dumps(document).encode())
 

@@ -14,6 +14,8 @@ class Windows:
     """Any other operation."""
     instance_start: float = 0.1
     """From instances.insert to RUNNING."""
+    instance_stop: float = 5.0
+    """From the guest's power-off, or instances.stop, to TERMINATED; the serial port can be read until then."""
     operation_wait: float = 5.0
     """The longest that operations.wait holds a request; Google's own limit is two minutes."""
     page_size: int = 500
@@ -22,5 +24,12 @@ class Windows:
     """The longest page of a list of Cloud Storage."""
     session_life: float = 7 * 24 * 3600.0
     """How long a resumable upload can be gone on with."""
+    chunk_persisted: int = 0
+    """The most bytes that are kept of each request of a resumable upload, as when Google keeps less than was sent; a
+    multiple of 256 KiB, 0 for all."""
+    foreign_buckets: tuple[str, ...] = ()
+    """Names of buckets that others have."""
+    denied_permissions: tuple[str, ...] = ()
+    """Permissions of Cloud Storage that testIamPermissions does not grant."""
     token_life: float = 3600.0
     """How long an access token is good."""
