@@ -91,6 +91,21 @@ def listed(session: Session, bucket: str, prefix: str) -> list[Stored]:
     return session.call(f"looking for what is in gs://{bucket}/{prefix}", ask)
 
 
+def begin_session(session: Session, target: Target) -> str:
+    """Begin a resumable upload of TARGET, which must not be there yet, and return the URL of its session."""
+    bucket = session.storage.bucket(target.bucket)
+
+    def ask(*, timeout: float, retry: None) -> str:
+        blob = bucket.blob(target.name, kms_key_name=target.kms_key)
+        blob.metadata = dict(target.metadata)
+        url = blob.create_resumable_upload_session(
+            content_type=target.content_type, checksum=None, if_generation_match=0, timeout=timeout, retry=retry
+        )
+        return str(url)
+
+    return session.call(f"beginning the upload of gs://{target.bucket}/{target.name}", ask)
+
+
 def compose(session: Session, sources: Sequence[Stored], target: Target) -> Stored:
     """Make TARGET, which must not be there yet, of SOURCES one after the other (objects.compose).
 
@@ -118,7 +133,7 @@ def delete(session: Session, stored: Stored) -> None:
     """Delete an object if it is still of that generation; what is gone, or another by now, is no error."""
     blob = session.storage.bucket(stored.bucket).blob(stored.name, generation=stored.generation)
     try:
-        session.attempt(lambda **how: blob.delete(**how))
+        session.attempt(blob.delete)
     except Exception as error:
         if status_of(error) != 404:
             if (known := explain(error, f"deleting {stored.url}")) is None:
@@ -132,7 +147,7 @@ def delete_all(session: Session, bucket: str, prefix: str) -> None:
 
 
 def side_by_side(call: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Return CALL of each of ITEMS, in their order, some at a time. The first error is raised, and nothing more begun."""
+    """Return CALL of each of ITEMS, in their order, some at a time; the first error ends it and is raised."""
     pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="lkcloud-gcp")
     try:
         return list(pool.map(call, items))
