@@ -12,7 +12,7 @@ from lkcloud.sandbox import firmware as uefi
 from lkcloud.sandbox.firmware import EMULATOR, Architecture
 
 Accelerator = Literal["tcg", "kvm"]
-Bus = Literal["nvme", "virtio"]
+Bus = Literal["nvme", "virtio", "virtio-scsi"]
 Firmware = Literal["bios", "uefi"]
 
 _PACKAGES = {"x86_64": ("qemu-system-x86", "ovmf"), "arm64": ("qemu-system-arm", "qemu-efi-aarch64")}
@@ -82,6 +82,9 @@ def _command(hardware: Hardware, accelerator: Accelerator, home: Path) -> Iterat
         yield from ("-machine", "virt", "-cpu", "cortex-a72" if emulated else "host")
     if hardware.firmware == "uefi":
         yield from _flash(hardware.architecture, home)
+    if hardware.bus == "virtio-scsi":
+        # The one controller on which QEMU then puts every disk.
+        yield from ("-device", "virtio-scsi-pci")
     for number, drive in enumerate(hardware.drives):
         yield from _drive(number, drive, hardware.bus)
 
@@ -102,7 +105,7 @@ def _drive(number: int, drive: Drive, bus: Bus) -> Iterator[str]:
     if drive.format == "vpc":
         # Some VHDs state their size by cylinders, heads and sectors too, which cannot say every size.
         options += ",force_size_calc=current_size"
-    model = {"nvme": "nvme", "virtio": "virtio-blk-pci"}[bus]
+    model = {"nvme": "nvme", "virtio": "virtio-blk-pci", "virtio-scsi": "scsi-hd"}[bus]
     yield from ("-drive", options)
     yield from ("-device", f"{model},drive=drive{number},serial=lkcloud{number},bootindex={number}")
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from lkcloud.sandbox.http import Request, Response
-from lkcloud_gcp.sandbox import compute_images, compute_operations
+from lkcloud_gcp.sandbox import compute_iam, compute_images, compute_instances, compute_operations, compute_places
 from lkcloud_gcp.sandbox.cloud import PROJECT, PROJECT_NUMBER, Cloud
 from lkcloud_gcp.sandbox.compute_call import Call, Handler, answer
 from lkcloud_gcp.sandbox.errors import ApiError
@@ -26,6 +26,20 @@ _ROUTES: Mapping[str, str] = {
     "GET global/images/NAME/getIamPolicy": "images.getIamPolicy",
     "POST global/images/NAME/setIamPolicy": "images.setIamPolicy",
     "POST global/images/NAME/testIamPermissions": "images.testIamPermissions",
+    "GET zones/ZONE/instances": "instances.list",
+    "POST zones/ZONE/instances": "instances.insert",
+    "GET zones/ZONE/instances/NAME": "instances.get",
+    "DELETE zones/ZONE/instances/NAME": "instances.delete",
+    "POST zones/ZONE/instances/NAME/stop": "instances.stop",
+    "GET zones/ZONE/instances/NAME/serialPort": "instances.getSerialPortOutput",
+    "GET zones/ZONE/disks": "disks.list",
+    "GET zones/ZONE/disks/NAME": "disks.get",
+    "DELETE zones/ZONE/disks/NAME": "disks.delete",
+    "GET ": "projects.get",
+    "GET zones": "zones.list",
+    "GET zones/NAME": "zones.get",
+    "GET zones/ZONE/machineTypes/NAME": "machineTypes.get",
+    "GET global/networks/NAME": "networks.get",
     "GET global/operations": "globalOperations.list",
     "GET global/operations/NAME": "globalOperations.get",
     "DELETE global/operations/NAME": "globalOperations.delete",
@@ -41,7 +55,13 @@ _PATTERNS = tuple(
 )
 _PATH = re.compile(r"/compute/v1/projects/(?P<project>[^/]+)/?(?P<rest>.*)")
 
-_HANDLERS: Mapping[str, Handler] = {**compute_images.HANDLERS, **compute_operations.HANDLERS}
+_HANDLERS: Mapping[str, Handler] = {
+    **compute_images.HANDLERS,
+    **compute_iam.HANDLERS,
+    **compute_instances.HANDLERS,
+    **compute_operations.HANDLERS,
+    **compute_places.HANDLERS,
+}
 
 
 def operation(request: Request) -> str:

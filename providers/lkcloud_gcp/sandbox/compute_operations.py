@@ -59,6 +59,8 @@ class Operation:
     inserted: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: datetime | None = None
     finished: datetime | None = None
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+    """Code and message of each."""
     done: Event = field(default_factory=Event)
     engine_ended: Event = field(default_factory=Event)
     """Set when the stand-in stops or is emptied."""
@@ -68,6 +70,10 @@ class Operation:
     def place(self) -> str:
         """Where the operation is: `global/operations/NAME`, `zones/ZONE/operations/NAME`."""
         return f"{f'zones/{self.zone}' if self.zone else 'global'}/operations/{self.name}"
+
+    def warn(self, code: str, message: str) -> None:
+        """Say CODE and MESSAGE with the operation."""
+        self.warnings.append((code, message))
 
     def begin(self, cloud: Cloud, seconds: float, work: Work) -> None:
         """Do WORK in a thread, SECONDS from now; it is called without the lock of CLOUD."""
@@ -118,6 +124,8 @@ class Operation:
             said["startTime"] = rfc3339(self.started)
         if self.finished:
             said["endTime"] = rfc3339(self.finished)
+        if self.warnings:
+            said["warnings"] = [{"code": code, "message": message} for code, message in self.warnings]
         if self.failure and self.status == "DONE":
             failure = self.failure
             said["error"] = {"errors": [{"code": failure.code, "message": failure.message}]}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lkcloud_gcp.sandbox.compute_operations import Operation
     from lkcloud_gcp.sandbox.image import Image
-    from lkcloud_gcp.sandbox.instance import Instance
+    from lkcloud_gcp.sandbox.instance import Disk, Instance
 
 
 @dataclass(slots=True)
@@ -23,6 +23,8 @@ class Engine:
     operations: dict[str, "Operation"] = field(default_factory=dict)
     """By name, oldest first; global ones and those of zones."""
     instances: dict[tuple[str, str], "Instance"] = field(default_factory=dict)
+    """By zone and name."""
+    disks: dict[tuple[str, str], "Disk"] = field(default_factory=dict)
     """By zone and name."""
     ended: Event = field(default_factory=Event)
     """Set when nothing here goes on any more."""
