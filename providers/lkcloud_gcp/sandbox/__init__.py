@@ -60,6 +60,7 @@ class GcpStandIn:
             "no_proxy": direct,
             "GOOGLE_APPLICATION_CREDENTIALS": str(self._keys.file(self._home)),
             "GOOGLE_CLOUD_PROJECT": PROJECT,
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER": f"{self._server.address}/",
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{self._server.address}/compute/v1/",
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{self._server.address}/storage/v1/",
             "NO_GCE_CHECK": "true",

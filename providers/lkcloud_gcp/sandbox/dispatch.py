@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from lkcloud.sandbox.http import DropConnection, Request, Response
 from lkcloud.sandbox.traffic import Traffic
-from lkcloud_gcp.sandbox import storage, storage_xml
+from lkcloud_gcp.sandbox import resource_manager, storage, storage_xml
 from lkcloud_gcp.sandbox.access import Keys
 from lkcloud_gcp.sandbox.cloud import Cloud
 from lkcloud_gcp.sandbox.errors import ApiError
@@ -45,6 +45,8 @@ class Dispatcher:
             return "compute", compute.operation(request), self._compute
         if path.startswith(storage.PREFIXES):
             return "storage", storage.route(request)[0] or f"{request.method} {path}", self._storage
+        if name := resource_manager.operation(request):
+            return "cloudresourcemanager", name, self._resource_manager
         return "xml", storage_xml.operation(request) or f"{request.method} {path}", self._xml
 
     def _answer(self, request: Request, service: str, answer: Callable[[Request], Response]) -> Response:
@@ -68,6 +70,10 @@ class Dispatcher:
 
         self._keys.check(request)
         return compute.serve(self._cloud, request, request.body.all())
+
+    def _resource_manager(self, request: Request) -> Response:
+        self._keys.check(request)
+        return resource_manager.serve(request)
 
     def _storage(self, request: Request) -> Response:
         self._check_length(request)
