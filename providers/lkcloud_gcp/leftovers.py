@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from lkcloud.errors import NotFound, Refused, UsageError
 from lkcloud.provider import Blob, Image
-from lkcloud_gcp import images, objects
-from lkcloud_gcp.bucket import bucket_name
+from lkcloud_gcp import bucket, images, objects
 from lkcloud_gcp.errors import status_of
 from lkcloud_gcp.launch import Instance
-from lkcloud_gcp.naming import IMAGE, object_folder
+from lkcloud_gcp.naming import IMAGE, digest_in, object_folder, parts_folder
 from lkcloud_gcp.options import GcpOptions
 from lkcloud_gcp.session import Session
 
@@ -80,7 +79,8 @@ def _instances(session: Session, name: str) -> Iterator[Blob]:
     for one in found:
         zone = one.zone.rpartition("/")[2]
         place = f"projects/{session.project}/zones/{zone}/instances/{one.name}"
-        yield Blob("gcp", zone, place, INSTANCE_KIND, one.labels.get(IMAGE, ""), state=one.status)
+        known = one.labels.get(IMAGE, ""), digest_in(one.labels)
+        yield Blob("gcp", zone, place, INSTANCE_KIND, *known, one.status)
 
 
 def _failed(session: Session, name: str) -> Iterator[Blob]:
@@ -93,16 +93,19 @@ def _failed(session: Session, name: str) -> Iterator[Blob]:
 def _in_bucket(session: Session, options: GcpOptions, name: str) -> Iterator[Blob]:
     """Yield tarballs, and each folder of parts as one.
 
-    No bucket is nothing left behind. Nor is a bucket of the default name that we may not look into: names of buckets
-    are the whole world's, so that it can be a stranger's.
+    No bucket is nothing left behind. Nor is one of the default name that is not the project's, or that we may not look
+    into: nothing of ours went there.
     """
-    bucket, prefix = bucket_name(session, options), options.object_prefix
+    prefix = options.object_prefix
     try:
-        found = objects.listed(session, bucket, object_folder(prefix, name) if name else prefix)
+        place = bucket.find(session, options)
+        if place is None:
+            return
+        found = objects.listed(session, place.name, object_folder(prefix, name) if name else prefix)
     except NotFound:
         return
-    except Refused as error:
-        if options.bucket or status_of(error.__cause__) != 403:
+    except Refused:
+        if options.bucket:
             raise
         return
     folders: dict[str, Blob] = {}
@@ -111,20 +114,21 @@ def _in_bucket(session: Session, options: GcpOptions, name: str) -> Iterator[Blo
         if match is None:
             continue
         if match["rest"] == ".tar.gz":
-            yield objects.blob_of(stored, "", match["name"], match["digest"])
+            yield objects.blob_of(stored, place.location, match["name"], match["digest"])
         else:
-            folder = f"gs://{bucket}/{prefix}{match['name']}/{match['digest']}.parts/"
-            folders[folder] = Blob("gcp", "", folder, UPLOAD_KIND, match["name"], match["digest"], "unfinished")
+            known = match["name"], match["digest"]
+            folder = f"gs://{place.name}/{parts_folder(prefix, *known)}"
+            folders[folder] = Blob("gcp", place.location, folder, UPLOAD_KIND, *known, "unfinished")
     yield from folders.values()
 
 
 def _delete_parts(session: Session, blob: Blob) -> None:
-    bucket, _, folder = blob.id.removeprefix("gs://").partition("/")
+    holder, _, folder = blob.id.removeprefix("gs://").partition("/")
     if not folder.endswith(".parts/"):
         # All that begins with it will go.
         raise UsageError(f"gcp: {blob.id!r} is no folder of parts", hint="give gs://BUCKET/.../DIGEST.parts/")
     try:
-        objects.delete_all(session, bucket, folder)
+        objects.delete_all(session, holder, folder)
     except NotFound:
         return
 

@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from lkcloud.sandbox.http import Request, Response
-from lkcloud_gcp.sandbox import compute_iam, compute_images, compute_instances, compute_operations, compute_places
+from lkcloud_gcp.sandbox import (
+    compute_aggregated,
+    compute_iam,
+    compute_images,
+    compute_instances,
+    compute_operations,
+    compute_places,
+)
 from lkcloud_gcp.sandbox.cloud import PROJECT, PROJECT_NUMBER, Cloud
 from lkcloud_gcp.sandbox.compute_call import Call, Handler, answer
 from lkcloud_gcp.sandbox.errors import ApiError
@@ -26,6 +33,7 @@ _ROUTES: Mapping[str, str] = {
     "GET global/images/NAME/getIamPolicy": "images.getIamPolicy",
     "POST global/images/NAME/setIamPolicy": "images.setIamPolicy",
     "POST global/images/NAME/testIamPermissions": "images.testIamPermissions",
+    "GET aggregated/instances": "instances.aggregatedList",
     "GET zones/ZONE/instances": "instances.list",
     "POST zones/ZONE/instances": "instances.insert",
     "GET zones/ZONE/instances/NAME": "instances.get",
@@ -56,6 +64,7 @@ _PATTERNS = tuple(
 _PATH = re.compile(r"/compute/v1/projects/(?P<project>[^/]+)/?(?P<rest>.*)")
 
 _HANDLERS: Mapping[str, Handler] = {
+    **compute_aggregated.HANDLERS,
     **compute_images.HANDLERS,
     **compute_iam.HANDLERS,
     **compute_instances.HANDLERS,

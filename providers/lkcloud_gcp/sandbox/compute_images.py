@@ -114,7 +114,10 @@ def _delete(call: Call) -> Result:
     call.check_query("requestId")
     if earlier := replayed(call):
         return earlier.described()
-    image = _ready(call)
+    image = find(call, call.name)
+    # One that has failed can be deleted: no document says so, but nothing else could be done with it.
+    if image.state not in ("READY", "FAILED"):
+        raise not_ready(image.place)
     image.state = "DELETING"
     cloud, engine = call.cloud, call.engine
 
