@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 import crc32c
 
+from lkcloud.sandbox.crc import CRC32, CRC32C, CRC64NVME, Polynomial, joined
 from lkcloud_aws.sandbox.errors import ApiError
 
 Algorithm = Literal["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"]
@@ -37,10 +38,7 @@ class Running(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Crc:
     step: Callable[[bytes, int], int]
-    width: int
-    """Bits."""
-    polynomial: int
-    """Reflected."""
+    polynomial: Polynomial
 
 
 class _RunningCrc:
@@ -52,7 +50,7 @@ class _RunningCrc:
         self._value = self._crc.step(data, self._value)
 
     def digest(self) -> bytes:
-        return self._value.to_bytes(self._crc.width // 8, "big")
+        return self._value.to_bytes(self._crc.polynomial.width // 8, "big")
 
 
 def _crc64nvme() -> Callable[[bytes, int], int]:
@@ -66,11 +64,11 @@ def _crc64nvme() -> Callable[[bytes, int], int]:
 
 def _crc(algorithm: Algorithm) -> _Crc | None:
     if algorithm == "CRC32":
-        return _Crc(zlib.crc32, 32, 0xEDB88320)
+        return _Crc(zlib.crc32, CRC32)
     if algorithm == "CRC32C":
-        return _Crc(crc32c.crc32c, 32, 0x82F63B78)
+        return _Crc(crc32c.crc32c, CRC32C)
     if algorithm == "CRC64NVME":
-        return _Crc(_crc64nvme(), 64, 0x9A6C9329AC4BC9B5)
+        return _Crc(_crc64nvme(), CRC64NVME)
     return None
 
 
@@ -101,31 +99,5 @@ def full(algorithm: Algorithm, parts: Sequence[tuple[bytes, int]]) -> str:
         raise ApiError("InvalidRequest", f"The checksum type FULL_OBJECT cannot be used with {algorithm}")
     value = 0
     for digest, length in parts:
-        value = _shift(value, length, crc) ^ int.from_bytes(digest, "big")
-    return text(value.to_bytes(crc.width // 8, "big"))
-
-
-def _shift(value: int, length: int, crc: _Crc) -> int:
-    # The CRC of A + B is that of A, multiplied by x to the power of 8 * len(B) modulo the polynomial, xor that of B.
-    return _multiply(value, _power(8 * length, crc), crc)
-
-
-def _multiply(left: int, right: int, crc: _Crc) -> int:
-    # Reflected: the highest bit stands for x to the power of 0.
-    product = 0
-    for bit in range(crc.width - 1, -1, -1):
-        if left >> bit & 1:
-            product ^= right
-        right = right >> 1 ^ (crc.polynomial if right & 1 else 0)
-    return product
-
-
-def _power(exponent: int, crc: _Crc) -> int:
-    result = 1 << (crc.width - 1)
-    square = 1 << (crc.width - 2)
-    while exponent:
-        if exponent & 1:
-            result = _multiply(result, square, crc)
-        square = _multiply(square, square, crc)
-        exponent >>= 1
-    return result
+        value = joined(crc.polynomial, value, int.from_bytes(digest, "big"), length)
+    return text(value.to_bytes(crc.polynomial.width // 8, "big"))

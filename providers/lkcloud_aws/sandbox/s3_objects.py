@@ -16,7 +16,7 @@ from lkcloud_aws.sandbox.s3_checksums import ALGORITHMS, Algorithm, text
 from lkcloud_aws.sandbox.s3_place import Place, check_not_there, check_tags, header_tags, kept_headers, page_size
 from lkcloud_aws.sandbox.s3_store import Object, Part
 from lkcloud_aws.sandbox.s3_upload import store
-from lkcloud_aws.sandbox.s3_xml import Element, children, nested
+from lkcloud_aws.sandbox.s3_xml import Element, children
 
 
 def checksum_headers(checksums: Mapping[Algorithm, str]) -> dict[str, str]:
@@ -116,7 +116,9 @@ def _tagging(cloud: Cloud, place: Place, _request: Request) -> Response:
 def _set_tagging(cloud: Cloud, place: Place, request: Request) -> Response:
     tags = {}
     if request.method == "PUT":
-        tags = {tag.get("Key", ""): tag.get("Value", "") for tag in nested(request.body.all(), "TagSet", "Tag")}
+        tags = {
+            tag.get("Key", ""): tag.get("Value", "") for tag in children(request.body.all(), "Tag", within="TagSet")
+        }
     check_tags(tags)
     with cloud.lock:
         item = _found(cloud, place)

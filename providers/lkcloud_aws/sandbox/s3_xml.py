@@ -1,71 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""S3's XML, both ways."""
+"""The XML bodies of S3's requests."""
 
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from datetime import datetime
 
-from lkcloud.sandbox.http import Response
+from lkcloud.sandbox import xml_document
+from lkcloud.sandbox.xml_document import Element
 from lkcloud_aws.sandbox.errors import ApiError
 
-NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+__all__ = ["Element", "children"]
 
 
-class Element:
-    """An element that is being written: texts and further elements, in order."""
-
-    def __init__(self, name: str) -> None:
-        self.root = ET.Element(name)
-
-    def add(self, name: str, value: object) -> "Element":
-        """Append <NAME>VALUE</NAME>; None and "" append nothing."""
-        if isinstance(value, bool):
-            value = str(value).lower()
-        if value is not None and value != "":
-            ET.SubElement(self.root, name).text = stamp(value) if isinstance(value, datetime) else str(value)
-        return self
-
-    def nest(self, child: "Element") -> "Element":
-        """Append an element."""
-        self.root.append(child.root)
-        return self
-
-    def answer(self, status: int = 200) -> Response:
-        """Return the whole as a response."""
-        self.root.set("xmlns", NAMESPACE)
-        return Response(
-            status, {"Content-Type": "application/xml"}, ET.tostring(self.root, xml_declaration=True, encoding="UTF-8")
-        )
-
-
-def stamp(when: datetime) -> str:
-    """Return a time as S3 writes it."""
-    return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"
-
-
-def children(payload: bytes, name: str) -> Iterator[dict[str, str]]:
-    """Yield the texts inside each element NAME at the first level of a document. Raises ApiError if it is no XML."""
+def children(payload: bytes, name: str, within: str = "") -> Iterator[dict[str, str]]:
+    """Yield the texts inside each element NAME of the document, or of its elements WITHIN. Raises ApiError."""
     try:
-        root = ET.fromstring(payload)  # noqa: S314 - from a client on this machine that has signed it
-    except ET.ParseError:
+        yield from xml_document.children(payload, name, within)
+    except ValueError:
         raise ApiError("MalformedXML", "The XML you provided was not well-formed.") from None
-    for element in root:
-        if _local(element.tag) == name:
-            yield {_local(child.tag): child.text or "" for child in element}
-
-
-def nested(payload: bytes, outer: str, name: str) -> Iterator[dict[str, str]]:
-    """Yield the texts inside each element NAME of the element OUTER of a document. Raises ApiError if it is no XML."""
-    try:
-        root = ET.fromstring(payload)  # noqa: S314 - from a client on this machine that has signed it
-    except ET.ParseError:
-        raise ApiError("MalformedXML", "The XML you provided was not well-formed.") from None
-    for element in root:
-        if _local(element.tag) == outer:
-            for child in element:
-                if _local(child.tag) == name:
-                    yield {_local(one.tag): one.text or "" for one in child}
-
-
-def _local(tag: str) -> str:
-    return tag.rpartition("}")[2]

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from lkcloud.sandbox.http import DropConnection, Request, Response
 from lkcloud.sandbox.traffic import Traffic
-from lkcloud_gcp.sandbox import resource_manager, storage, storage_xml
+from lkcloud_gcp.sandbox import resource_manager, storage, storage_batch, storage_multipart, storage_xml
 from lkcloud_gcp.sandbox.access import Keys
 from lkcloud_gcp.sandbox.cloud import Cloud
 from lkcloud_gcp.sandbox.errors import ApiError
@@ -47,7 +47,10 @@ class Dispatcher:
             return "storage", storage.route(request)[0] or f"{request.method} {path}", self._storage
         if name := resource_manager.operation(request):
             return "cloudresourcemanager", name, self._resource_manager
-        return "xml", storage_xml.operation(request) or f"{request.method} {path}", self._xml
+        if path == storage_batch.PATH:
+            return "storage", "batch", self._batch
+        name = storage_multipart.operation(request) or storage_xml.operation(request)
+        return "xml", name or f"{request.method} {path}", self._xml
 
     def _answer(self, request: Request, service: str, answer: Callable[[Request], Response]) -> Response:
         try:
@@ -83,8 +86,15 @@ class Dispatcher:
             self._keys.check(request)
         return storage.serve(self._cloud, request)
 
+    def _batch(self, request: Request) -> Response:
+        self._keys.check(request)
+        # Each request within is one of its own in the log, and for the hooks.
+        return storage_batch.serve(request, self)
+
     def _xml(self, request: Request) -> Response:
         self._keys.check(request)
+        if storage_multipart.operation(request):
+            return storage_multipart.serve(self._cloud, request)
         return storage_xml.serve(self._cloud, request)
 
     def _check_length(self, request: Request) -> None:

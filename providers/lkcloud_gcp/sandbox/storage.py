@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from lkcloud.sandbox.http import Request, Response
-from lkcloud_gcp.sandbox import storage_buckets, storage_objects, storage_resumable
+from lkcloud_gcp.sandbox import storage_buckets, storage_compose, storage_objects, storage_resumable
 from lkcloud_gcp.sandbox.cloud import Cloud
 from lkcloud_gcp.sandbox.errors import ApiError
 from lkcloud_gcp.sandbox.storage_call import Call, Handler
+from lkcloud_gcp.sandbox.storage_fields import parse, selected
 
 _METHODS: Mapping[str, Handler] = {
     **storage_buckets.METHODS,
     **storage_objects.METHODS,
     **storage_resumable.METHODS,
+    **storage_compose.METHODS,
 }
 _ROUTES = {
     "POST b": "buckets.insert",
@@ -79,7 +81,10 @@ def serve(cloud: Cloud, request: Request) -> Response:
         raise ApiError(404, "notFound", "Not Found")
     if method not in _METHODS:
         raise ApiError(501, "notImplemented", f"The sandbox does not have {method}.")
+    wanted = parse(request.query["fields"]) if request.query.get("fields") else {}
     result = _METHODS[method](Call(cloud, request, method, names))
     if isinstance(result, Response):
         return result
-    return Response(200, {"Content-Type": "application/json; charset=UTF-8"}, json.dumps(result).encode())
+    return Response(
+        200, {"Content-Type": "application/json; charset=UTF-8"}, json.dumps(selected(result, wanted)).encode()
+    )

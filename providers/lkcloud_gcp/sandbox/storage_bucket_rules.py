@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from lkcloud.sandbox.xml_document import stamp
 from lkcloud_gcp.sandbox.errors import ApiError
 from lkcloud_gcp.sandbox.storage_call import invalid
 from lkcloud_gcp.sandbox.storage_kms import check_key
@@ -72,17 +73,13 @@ def check_settings(document: Mapping[str, Any], location: str, now: datetime) ->
     return settings
 
 
-def _stamp(when: datetime) -> str:
-    return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"
-
-
 def _access(given: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     prevention = given.get("publicAccessPrevention", "inherited")
     if prevention not in ("inherited", "enforced"):
         raise invalid(f"Invalid value for publicAccessPrevention: {prevention}")
     uniform: dict[str, Any] = {"enabled": bool(given.get("uniformBucketLevelAccess", {}).get("enabled", False))}
     if uniform["enabled"]:
-        uniform["lockedTime"] = _stamp(now + timedelta(days=90))
+        uniform["lockedTime"] = stamp(now + timedelta(days=90))
     # bucketPolicyOnly is what uniformBucketLevelAccess was called before; both are shown.
     return {
         "bucketPolicyOnly": dict(uniform),
@@ -104,7 +101,7 @@ def _soft_delete(given: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     if seconds and not _WEEK <= seconds <= 90 * _DAY:
         raise invalid("softDeletePolicy.retentionDurationSeconds must be 0, or from 7 to 90 days.")
     policy = {"retentionDurationSeconds": str(seconds)}
-    return policy | {"effectiveTime": given.get("effectiveTime", _stamp(now))} if seconds else policy
+    return policy | {"effectiveTime": given.get("effectiveTime", stamp(now))} if seconds else policy
 
 
 def _retention(given: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -112,7 +109,7 @@ def _retention(given: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     seconds = _seconds("retentionPeriod", given.get("retentionPeriod", ""))
     if not 0 < seconds <= 3155760000:
         raise invalid("retentionPolicy.retentionPeriod must be from 1 second to 100 years.")
-    return {"retentionPeriod": str(seconds), "effectiveTime": _stamp(now), "isLocked": False}
+    return {"retentionPeriod": str(seconds), "effectiveTime": stamp(now), "isLocked": False}
 
 
 def _check_lifecycle(lifecycle: Mapping[str, Any]) -> None:

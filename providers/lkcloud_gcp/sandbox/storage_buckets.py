@@ -5,13 +5,15 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
 from lkcloud.sandbox.http import Response
+from lkcloud.sandbox.xml_document import stamp
 from lkcloud_gcp.sandbox.cloud import PROJECT, PROJECT_NUMBER
 from lkcloud_gcp.sandbox.errors import ApiError
 from lkcloud_gcp.sandbox.storage_bucket_rules import check_bucket_name, check_settings, location_type
 from lkcloud_gcp.sandbox.storage_call import Call, Document, Handler, to_base64
-from lkcloud_gcp.sandbox.storage_objects import page_limit, page_token, stamp
+from lkcloud_gcp.sandbox.storage_objects import page_limit, page_token
 from lkcloud_gcp.sandbox.store import Bucket
 
 
@@ -133,8 +135,6 @@ def _delete(call: Call) -> Response:
 
 def _test_permissions(call: Call) -> Document:
     """Say that the caller may do all that it asks about: there is one caller, and it owns the project."""
-    from urllib.parse import parse_qsl
-
     wanted = [value for name, value in parse_qsl(call.request.raw_query) if name == "permissions"]
     for permission in wanted:
         # "The permission must be of the form storage.buckets.* or storage.objects.*"

@@ -4,14 +4,16 @@
 https://docs.cloud.google.com/storage/docs/json_api/v1/objects
 """
 
-from collections.abc import Iterator, Mapping
+import base64
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from lkcloud.sandbox.http import Request, Response
+from lkcloud.sandbox.http import FileRange, Request, Response
 from lkcloud.sandbox.ranges import span
+from lkcloud.sandbox.xml_document import stamp
 from lkcloud_gcp.sandbox.errors import ApiError
 from lkcloud_gcp.sandbox.storage_call import (
     Call,
@@ -36,11 +38,6 @@ from lkcloud_gcp.sandbox.storage_draft import (
 )
 from lkcloud_gcp.sandbox.storage_related import Related
 from lkcloud_gcp.sandbox.store import Bucket, StoredObject, write
-
-
-def stamp(when: datetime) -> str:
-    """Return a time as Google writes it."""
-    return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"
 
 
 def etag(item: StoredObject) -> str:
@@ -126,7 +123,7 @@ def _insert(call: Call) -> Document:
     return shown_object(call, item)
 
 
-def remove(files: Any) -> None:
+def remove(files: Iterable[FileRange]) -> None:
     """Remove files that no object was made of."""
     for file in files:
         file.path.unlink(missing_ok=True)
@@ -220,8 +217,6 @@ def _list(call: Call) -> Document:
 
 def page_token(token: str) -> str:
     """Return the last name of the page before. Raises ApiError."""
-    import base64
-
     try:
         return base64.b64decode(token, validate=True).decode()
     except ValueError:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The XML API: objects by their path, https://docs.cloud.google.com/storage/docs/xml-api/overview."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from email.utils import format_datetime
 
@@ -34,6 +33,14 @@ def split(request: Request) -> tuple[str, str]:
     """Return bucket and object of the path."""
     bucket, _, name = request.path.removeprefix("/").partition("/")
     return bucket, name
+
+
+def need_length(request: Request) -> None:
+    """Raise ApiError if nothing says how long the body is."""
+    if "Content-Length" not in request.headers and "chunked" not in request.header("Transfer-Encoding"):
+        raise ApiError(
+            411, "lengthRequired", "You must provide the Content-Length HTTP header.", "MissingContentLength"
+        )
 
 
 def preconditions(request: Request) -> Preconditions:
@@ -85,9 +92,7 @@ def xml_etag(item: StoredObject) -> str:
 
 def _put(cloud: Cloud, request: Request) -> Response:
     bucket, name = split(request)
-    if "Content-Length" not in request.headers and "chunked" not in request.header("Transfer-Encoding"):
-        message = "POST and PUT requests require a Content-length header."
-        raise ApiError(411, "lengthRequired", message, "MissingContentLength")
+    need_length(request)
     if request.header("x-goog-copy-source"):
         raise ApiError(501, "notImplemented", "The sandbox copies by the JSON API only.", "NotImplemented")
     wanted, conditions = draft(request, name), preconditions(request)
@@ -135,18 +140,19 @@ def _delete(cloud: Cloud, request: Request) -> Response:
 
 
 _METHODS = {"objects.put": _put, "objects.get": _read, "objects.head": _read, "objects.delete": _delete}
-_NAMES: Mapping[tuple[str, str], str] = {
-    ("PUT", ""): "objects.put",
-    ("GET", ""): "objects.get",
-    ("HEAD", ""): "objects.head",
-    ("DELETE", ""): "objects.delete",
-}
+_NAMES = {"PUT": "objects.put", "GET": "objects.get", "HEAD": "objects.head", "DELETE": "objects.delete"}
+_SUBRESOURCES = {
+    "acl", "compose", "cors", "encryption", "lifecycle", "location", "logging", "storageClass", "tagging", "versioning",
+    "website", "uploads", "uploadId", "retention", "billing",
+}  # fmt: skip
 
 
 def operation(request: Request) -> str:
     """Return what REQUEST asks for, in the words of the JSON API where it has it too; "" for what is not here."""
     _, name = split(request)
-    return _NAMES.get((request.method, ""), "") if name else ""
+    if not name or _SUBRESOURCES & set(request.query):
+        return ""
+    return _NAMES.get(request.method, "")
 
 
 def serve(cloud: Cloud, request: Request) -> Response:
