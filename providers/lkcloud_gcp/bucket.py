@@ -95,9 +95,11 @@ def prepare(session: Session, options: GcpOptions, run: Run) -> Bucket:
         location = _make(session, options, wanted)
     except LkcloudError as error:
         # Somebody was quicker: another run of ours, an attempt of this one whose answer was lost, or a stranger.
-        if status_of(error.__cause__) == 409 and (found := find(session, options)):
+        if status_of(error.__cause__) != 409:
+            raise
+        if found := find(session, options):
             return found
-        raise
+        raise Refused(f"gcp: the bucket {wanted} belongs to another project", hint=_ANOTHER) from error
     run.reporter.note(f"made the bucket {wanted} in {location}")
     return Bucket(wanted, location, own=True)
 

@@ -63,14 +63,15 @@ class Tarball:
     def pack(self, part: Part) -> Packed:
         """Compress PART; the first one begins with the header of gzip. Raises what reading the disk raises."""
         data = bytearray(gzip_member.HEADER if part.number == 0 else b"")
-        crc = 0
+        crc, stream = 0, google_crc32c.value(bytes(data))
         # Piece by piece into the one buffer: the whole of a part is in memory once.
         for offset in range(part.offset, part.offset + part.length, gzip_member.PIECE):
             length = min(gzip_member.PIECE, part.offset + part.length - offset)
             piece = gzip_member.deflate(self.layout, offset, length, level=self.level)
             data += piece.data
+            stream = google_crc32c.extend(stream, piece.data)  # which takes no bytearray
             crc = gzip_member.combined(crc, piece.crc, piece.length)
-        return Packed(data, google_crc32c.extend(0, data), crc, part.length)
+        return Packed(data, stream, crc, part.length)
 
     def crc(self, part: Part) -> int:
         """Return the CRC-32 of PART before compression, which is read and not compressed."""
