@@ -17,9 +17,7 @@ from lkcloud_gcp.sandbox import GcpStandIn, Seen
 from lkcloud_gcp.sandbox.cloud import PROJECT
 from lkcloud_gcp.sandbox.errors import ApiError
 from lkcloud_gcp.session import Session
-from tests.gcp_standin import gcp, serving_gcp
 
-__all__ = ["gcp", "serving_gcp"]
 
 USER = {"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"}
 
