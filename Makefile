@@ -8,7 +8,7 @@ WORKERS ?= $(shell expr $$(nproc) + 1)
 
 .PHONY: demo test test-long lint format bench docs lock setup clean
 
-demo: setup  ## push a disk to the sandbox by both of AWS's ways, and boot what came of it
+demo: setup  ## push a disk to clouds on this machine, by each of their ways, and boot what came of it
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
 
 test: setup lint  ## everything that CI runs

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The main job on this machine: make a disk that boots, push it to the sandbox's EC2 by both ways, boot both images.
+# The main job on this machine: make a disk that boots, push it to the sandbox's clouds by each way, boot every image.
 set -euo pipefail
 
 work=$(mktemp -d)
@@ -21,3 +21,8 @@ say lkcloud push aws "$work/demo.raw" --name demo-ebs --sandbox --test --expect 
 say lkcloud push aws "$work/demo.raw" --name demo-import --method import --bucket lkcloud-demo --sandbox \
     --test --expect "hello from lkcloud"
 say lkcloud list aws --sandbox
+
+say lkcloud push gcp "$work/demo.raw" --name demo-composite --sandbox --expect "hello from lkcloud" --family demo
+say lkcloud push gcp "$work/demo.raw" --name demo-resumable --method resumable --sandbox \
+    --test --expect "hello from lkcloud"
+say lkcloud list gcp --sandbox

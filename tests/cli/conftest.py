@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.gcp_standin import gcp, serving_gcp
 from tests.standin import aws, serving
 
-__all__ = ["aws", "serving"]
+__all__ = ["aws", "gcp", "serving", "serving_gcp"]
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
