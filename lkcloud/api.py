@@ -109,12 +109,18 @@ def convert(
     *,
     format: str | None = None,  # noqa: A002 - the word that the command line uses
     force: bool = False,
+    compression_level: int | None = None,
     reporter: Reporter | None = None,
 ) -> Converted:
-    """Write DISK to OUTPUT; FORMAT comes from its ending if it is not given."""
+    """Write DISK to OUTPUT; FORMAT comes from its ending if it is not given.
+
+    COMPRESSION_LEVEL is for formats that are compressed. Raises what `lkcloud.formats.convert.convert` raises.
+    """
     path = Path(output)
     chosen = format or conversion.format_for(path).name
-    return conversion.convert(disk, path, format=chosen, force=force, reporter=reporter or Silent())
+    return conversion.convert(
+        disk, path, format=chosen, force=force, compression_level=compression_level, reporter=reporter or Silent()
+    )
 
 
 def _provider(name: str, options: Mapping[str, Any]) -> Provider:

@@ -37,9 +37,19 @@ def inspect(
 def convert(
     image: ImagePath,
     output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The file to write.")],
+    *,
     format_: Annotated[
-        str, typer.Option("--format", "-f", help="raw, vhd or vhd-dynamic. [default: from OUTPUT's ending]")
+        str, typer.Option("--format", "-f", help="raw, vhd, vhd-dynamic or gce. [default: from OUTPUT's ending]")
     ] = "",
+    compression_level: Annotated[
+        int | None,
+        typer.Option(
+            "--compression-level",
+            help="For gce: 0 (fast) to 3 (small); 4 to 9 are smaller still, and slow. [default: 2]",
+            min=0,
+            max=9,
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -52,7 +62,9 @@ def convert(
     voice = reporter(quiet=SETTINGS.quiet)
     chosen = format_ or conversion.format_for(output).name
     with open_disk(image, reporter=voice) as disk:
-        made = conversion.convert(disk, output, format=chosen, force=force, reporter=voice)
+        made = conversion.convert(
+            disk, output, format=chosen, force=force, compression_level=compression_level, reporter=voice
+        )
     if as_json:
         import json
 

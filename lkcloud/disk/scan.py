@@ -9,14 +9,14 @@ import errno
 import hashlib
 import os
 from array import array
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 from lkcloud.disk.content import BLOCK, Content
 from lkcloud.disk.extent import Extents
 from lkcloud.reporting import Meter
+from lkcloud.workers import in_order
 
 PAGE = 4096
 """Bytes of the smallest run of zeros that is looked for."""
@@ -113,18 +113,8 @@ def _survey(readinto: ReadInto, size: int, where: Extents, align: int, *, hashin
     def look(batch: "array[int]") -> _Found:
         return _look(readinto, batch, hashing=hashing)
 
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers, thread_name_prefix="scan") as pool:
-        waiting: deque[Future[_Found]] = deque()
-        try:
-            for batch in _batches(_widened(where, align, size)):
-                waiting.append(pool.submit(look, batch))
-                if len(waiting) > 2 * workers:  # bounds what is held in memory, and what Ctrl-C waits for
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with closing(in_order(look, _batches(_widened(where, align, size)), name="scan")) as found:
+        yield from found
 
 
 def _look(readinto: ReadInto, batch: "array[int]", *, hashing: bool) -> _Found:

@@ -27,7 +27,7 @@ PIECE = 1024 * 1024
 """Bytes of the layout that are compressed by themselves: the offset of every range is a multiple of it."""
 
 LEVELS = range(10)
-DEFAULT_LEVEL = 3
+DEFAULT_LEVEL = 2
 
 HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """Deflate, no name, no time, an unknown system: nothing that would differ from run to run."""

@@ -72,7 +72,7 @@ class GcpOptions(Options):
     ] = "composite"
     compression_level: Annotated[
         int, Field(description="0 (fast) to 3 (small) as ISA-L has them; 4 to 9 are zlib's, and slow.", ge=0, le=9)
-    ] = 1
+    ] = 2
 
     family: Annotated[
         str | None,
