@@ -4,6 +4,7 @@
 import re
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from lkcloud.errors import Conflict, LkcloudError, Refused
 from lkcloud.polling import poll
 from lkcloud.provider import Blob, Image, Run, Source
 from lkcloud.reporting import Meter
-from lkcloud.transfer.retry import retry
+from lkcloud.transfer.retry import Verdict, retry
 from lkcloud_gcp import features, images, objects, operations, shielded
 from lkcloud_gcp.errors import GcpFault, explain, fault, judge
 from lkcloud_gcp.naming import labels_of
@@ -128,17 +129,45 @@ class Registration:
 
         def look() -> Image | None:
             shown = images.get(self.session, self.source.name)
-            operation = self._insert(request, deadline) if shown is None else self._at_work(shown)
-            if operation is not None:
-                self._follow(operation, deadline, meter)
-                shown = images.get(self.session, self.source.name)
             if shown is None:
-                return None
-            image = images.image_of(shown)
-            meter.status(image.state)
-            return image if image.ready and image.digest == self.source.digest else None
+                self._make(request, deadline, meter)
+            elif (operation := self._at_work(shown)) is not None:
+                self._follow(operation, deadline, meter)
+            else:
+                return self._if_ready(shown, meter)
+            shown = images.get(self.session, self.source.name)
+            return self._if_ready(shown, meter) if shown is not None else None
 
         return poll(look, what=f"gcp: {_DOING}", every=0.5, limit=limit, hint=_GOES_ON)
+
+    def _if_ready(self, shown: "compute_v1.Image", meter: Meter) -> Image | None:
+        image = images.image_of(shown)
+        meter.status(image.state)
+        return image if image.ready and image.digest == self.source.digest else None
+
+    def _make(self, request: "compute_v1.Image", deadline: float, meter: Meter) -> None:
+        """Make the image, or find that the name has just been taken; again as long as Google throttles.
+
+        Google's limits on how often images are made are of minutes (googleapis/python-compute#279), and may be told
+        when the operation ends, so that they are waited out for as long as an import may take.
+        """
+
+        def told(error: Exception) -> Verdict:
+            verdict = judge(error)
+            if verdict is Verdict.THROTTLED:
+                meter.status("throttled by Google, waiting")
+            return verdict
+
+        def attempt() -> None:
+            if (operation := self._insert(request, deadline, told)) is not None:
+                self._follow(operation, deadline, meter)
+
+        def again(error: Exception) -> Verdict:
+            answer = fault(error.__cause__)
+            throttled = answer is not None and told(answer) is Verdict.THROTTLED
+            return Verdict.THROTTLED if throttled else Verdict.FATAL
+
+        retry(attempt, judge=again, patience=_left(deadline))
 
     def _at_work(self, shown: "compute_v1.Image") -> "compute_v1.Operation | None":
         """Return the operation that makes the image that is there, None if there is none to wait for.
@@ -155,7 +184,9 @@ class Registration:
             return None
         return None if image.ready else operations.inserting(self.session, shown.id)
 
-    def _insert(self, request: "compute_v1.Image", deadline: float) -> "compute_v1.Operation | None":
+    def _insert(
+        self, request: "compute_v1.Image", deadline: float, verdict: Callable[[Exception], Verdict]
+    ) -> "compute_v1.Operation | None":
         """Return the operation of a new image; None if the name has just been taken, by whom the next look tells.
 
         The request id is the same for all attempts at this one request, so that the answer to an attempt that was lost
@@ -168,13 +199,11 @@ class Registration:
             project=self.session.project, image_resource=request, request_id=str(uuid.uuid4())
         )
         try:
-            # Google's limits on how often an image is made are of minutes (googleapis/python-compute#279), so that a
-            # throttle is waited out for as long as the import may take.
             return retry(
                 lambda: self.session.images.insert_unary(request=whole, timeout=_ATTEMPT, retry=None),
-                judge=judge,
+                judge=verdict,
                 attempts=6,
-                patience=max(deadline - time.monotonic(), 0.0),
+                patience=_left(deadline),
             )
         except Exception as error:
             answer = fault(error)
@@ -189,7 +218,7 @@ class Registration:
                 self.session,
                 operation,
                 doing=_DOING,
-                limit=max(deadline - time.monotonic(), 0.0),
+                limit=_left(deadline),
                 hint=_GOES_ON,
                 meter=meter,
             )
@@ -227,6 +256,10 @@ def _explained(error: Exception) -> Exception:
 def _blames_tarball(answer: GcpFault | None) -> bool:
     """Tell whether Google has looked at the tarball and cannot use it: the same bytes would fail again."""
     return answer is not None and (answer.reason == _BAD_TARBALL or bool(_TARBALL.search(answer.message)))
+
+
+def _left(deadline: float) -> float:
+    return max(deadline - time.monotonic(), 0.0)
 
 
 def _taken(image: Image) -> Conflict:
