@@ -57,18 +57,22 @@ def _unzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
         data = piece
         while data:
             if member.eof:
-                member, begun = zlib.decompressobj(wbits=31), False
+                member = zlib.decompressobj(wbits=31)
             begun = True
-            try:
-                yield member.decompress(data, _PIECE)
-            except zlib.error:
-                raise invalid() from None
+            yield _inflated(member, data)
             data = member.unused_data if member.eof else member.unconsumed_tail
-        # What zlib holds back for want of room comes out with the next input, or here at the end of this one.
-        while not member.eof and (more := member.decompress(b"", _PIECE)):
+        # What zlib holds back for want of room comes out now, without further input.
+        while not member.eof and (more := _inflated(member, b"")):
             yield more
     if not begun or not member.eof:
         raise invalid()
+
+
+def _inflated(member: "zlib._Decompress", data: bytes) -> bytes:
+    try:
+        return member.decompress(data, _PIECE)
+    except zlib.error:
+        raise invalid() from None
 
 
 class _Stream:
