@@ -106,6 +106,9 @@ def invalid(message: str, code: str = "InvalidArgument") -> ApiError:
 
 def find_bucket(cloud: Cloud, name: str) -> Bucket:
     """Return a bucket. Raises ApiError; the caller holds the cloud's lock."""
+    if name in cloud.windows.foreign_buckets:
+        message = f"The caller does not have access to the bucket {name} (or it may not exist)."
+        raise ApiError(403, "forbidden", message, "AccessDenied")
     if name not in cloud.store.buckets:
         raise ApiError(404, "notFound", "The specified bucket does not exist.", "NoSuchBucket")
     return cloud.store.buckets[name]

@@ -178,7 +178,7 @@ def _put(call: Call) -> Document | Response:
         named = sent.total is not None or sent.first is not None
         if sent.end < 0 or (named and session.total == session.persisted):
             return _finish(call, session)
-        return _incomplete(session)
+        return _incomplete(call.request, session)
 
 
 def _receive(call: Call, session: Session, sent: _Sent) -> None:
@@ -219,10 +219,13 @@ def _from(request: Request, skipped: int, limit: int) -> Iterator[bytes]:
             left -= len(piece[:left])
 
 
-def _incomplete(session: Session) -> Response:
+def _incomplete(request: Request, session: Session) -> Response:
     # Without a Range header nothing has been persisted.
     headers = {"Range": f"bytes=0-{session.persisted - 1}"} if session.persisted else {}
-    return Response(308, {**headers, "X-GUploader-UploadID": session.id})
+    if request.header("X-GUploader-No-308") == "yes":
+        # Go programs ask for it and take nothing else (google-api-go-client, internal/gensupport/resumable.go).
+        return Response(200, {**headers, "X-HTTP-Status-Code-Override": "308"})
+    return Response(308, headers)
 
 
 def _finish(call: Call, session: Session) -> Document:
