@@ -11,7 +11,7 @@ from pathlib import Path
 from lkcloud.disk import BLOCK, Content, Disk
 from lkcloud.disk.inspect import inspect
 from lkcloud.errors import Conflict, LkcloudError, NotAuthenticated, Refused, Unreachable, UsageError
-from lkcloud.provider import Finding, Image, Leaves, Promotes, Provider, Run, Shares, Source
+from lkcloud.provider import Finding, Image, Leaves, Promotes, Provider, Run, Shares, Source, Tidies
 from lkcloud.reporting import Reporter
 from lkcloud.transfer.journal import Journal
 
@@ -106,6 +106,7 @@ def push(
         raise conflict
     if existing and existing.digest == source.digest and existing.ready:
         run.reporter.note(f"{name} is there already as {existing.id}")
+        _tidy(provider, source, run)
         return Pushed(existing, source, made=False)
     try:
         blob = provider.upload(source, run)
@@ -134,6 +135,15 @@ def publish(provider: Provider, image: Image, *, run: Run) -> None:
 def removal_command(cloud: str, name: str) -> str:
     """Return the command that removes what unfinished pushes of NAME have left on CLOUD."""
     return f"lkcloud delete {cloud} {shlex.quote(name)}"
+
+
+def _tidy(provider: Provider, source: Source, run: Run) -> None:
+    """Remove what an earlier push has left; the image is there, so nothing of that may fail this one."""
+    if isinstance(provider, Tidies):
+        try:
+            provider.tidy(source, run)
+        except LkcloudError as error:
+            run.reporter.warn(f"{error.message} ({error.hint})")
 
 
 def _has_left(provider: Provider, name: str, error: LkcloudError) -> bool:

@@ -218,6 +218,15 @@ class Deprecates(Protocol):
         ...
 
 
+@runtime_checkable
+class Tidies(Protocol):
+    """An image can be ready while something that it was made from is still there."""
+
+    def tidy(self, source: Source, run: Run) -> None:
+        """Remove what a push of SOURCE that died between the two has left; nothing there is no error."""
+        ...
+
+
 class Machine(Protocol):
     """A test machine in a cloud, from `Launches.launch`."""
 

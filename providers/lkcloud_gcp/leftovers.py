@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lkcloud.errors import NotFound, Refused, UsageError
-from lkcloud.provider import Blob, Image
+from lkcloud.provider import Blob, Image, Source
 from lkcloud_gcp import bucket, images, objects
 from lkcloud_gcp.errors import status_of
 from lkcloud_gcp.launch import Instance
@@ -41,6 +41,13 @@ def leftovers(session: Session, options: GcpOptions, name: str) -> Iterator[Blob
     yield from _instances(session, name)
     yield from _failed(session, name)
     yield from _in_bucket(session, options, name)
+
+
+def tidy(session: Session, options: GcpOptions, source: Source) -> None:
+    """Delete the tarball of SOURCE and its parts, unless the tarball is to be kept."""
+    for blob in _in_bucket(session, options, source.name):
+        if blob.digest == source.digest and not (options.keep_object and blob.kind == objects.KIND):
+            delete(session, options, blob)
 
 
 def delete(session: Session, options: GcpOptions, blob: Blob) -> None:

@@ -86,6 +86,13 @@ class Gcp:
 
         lifecycle.deprecate(self._session, image, deprecation, run)
 
+    def tidy(self, source: Source, run: Run) -> None:
+        """Remove the tarball that a push has left which died after the import."""
+        del run
+        from lkcloud_gcp import leftovers
+
+        leftovers.tidy(self._session, self.options, source)
+
     def delete(self, resource: Image | Blob) -> None:
         """Delete an image, or what an unfinished push has left."""
         from lkcloud_gcp import images, leftovers

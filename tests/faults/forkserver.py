@@ -18,9 +18,9 @@ import lkcloud.disk
 import lkcloud.disk.inspect
 import lkcloud.pipeline
 import lkcloud.transfer.engine
-import lkcloud_aws.checks
-import lkcloud_aws.ebs_direct
-import lkcloud_aws.snapshot_import  # noqa: F401
+import lkcloud_gcp.checks
+import lkcloud_gcp.register
+import lkcloud_gcp.upload  # noqa: F401
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a push is killed: a stand-in, how to push there, and what one push that nobody killed would have left."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -9,6 +9,7 @@ import boto3
 
 from lkcloud.sandbox.traffic import Traffic
 from lkcloud_aws.sandbox import AwsStandIn
+from lkcloud_gcp.sandbox import GcpStandIn
 
 NAME = "killed"
 WORKERS = 4
@@ -35,6 +36,8 @@ class Ground(Protocol):
     """The operations that carry the bytes of the disk."""
     unknown: ClassVar[int]
     """Parts that were answered and that the next run may not know of."""
+    blocks: ClassVar[int]
+    """Blocks of 512 KiB that make a disk of several parts."""
 
     @property
     def cloud(self) -> Cloud:
@@ -55,6 +58,8 @@ class Ground(Protocol):
 
 
 class _Aws:
+    blocks = 40
+
     def __init__(self, home: Path) -> None:
         self.cloud = AwsStandIn(home)
 
@@ -114,7 +119,48 @@ class AwsImport(_Aws):
         yield from (f"object {one['Key']}" for one in s3.list_objects_v2(Bucket=BUCKET).get("Contents", []))
 
 
-GROUNDS: Mapping[str, Callable[[Path], Ground]] = {"aws-ebs": AwsEbs, "aws-import": AwsImport}
+class _Gcp:
+    data = ("objects.put", "objects.chunk")
+    unknown = 0
+    blocks = 160
+
+    def __init__(self, home: Path) -> None:
+        self.cloud = GcpStandIn(home)
+
+    def prepare(self) -> None:
+        pass
+
+    def wrong(self, disk: Path) -> Iterator[str]:
+        holdings = self.cloud.holdings
+        images = list(holdings.engine.images)
+        if images != [NAME]:
+            yield f"{len(images)} images"
+        for image in images:
+            if not same_bytes(disk, self.cloud.image_file(image)):
+                yield f"{image} has other bytes"
+        yield from (f"object {name}" for bucket in holdings.store.buckets.values() for name in bucket.objects)
+
+
+class GcpComposite(_Gcp):
+    """Parts side by side: Cloud Storage tells which it has."""
+
+    def arguments(self, disk: Path) -> list[str]:
+        return ["gcp", str(disk), "--method", "composite"]
+
+
+class GcpResumable(_Gcp):
+    """One stream: Cloud Storage tells how far it has come."""
+
+    def arguments(self, disk: Path) -> list[str]:
+        return ["gcp", str(disk), "--method", "resumable"]
+
+
+GROUNDS: Mapping[str, type[AwsEbs | AwsImport | GcpComposite | GcpResumable]] = {
+    "aws-ebs": AwsEbs,
+    "aws-import": AwsImport,
+    "gcp-composite": GcpComposite,
+    "gcp-resumable": GcpResumable,
+}
 
 
 def same_bytes(disk: Path, snapshot: Path) -> bool:

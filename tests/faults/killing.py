@@ -289,13 +289,13 @@ def main() -> int:
     """Kill as the arguments say; 1 if anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--way", choices=list(GROUNDS), default="aws-ebs")
-    parser.add_argument("--blocks", type=int, default=96, help="blocks of 512 KiB with data")
+    parser.add_argument("--blocks", type=int, help="blocks of 512 KiB with data")
     parser.add_argument("--boundaries", action="store_true", help="kill before and after every request")
     parser.add_argument("--random", type=int, default=20, metavar="N", help="kill at N random moments")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     arguments = parser.parse_args()
     wrong = killed = every = 0
-    with own_cache(), scene(arguments.way, blocks=arguments.blocks) as opened:
+    with own_cache(), scene(arguments.way, blocks=arguments.blocks or GROUNDS[arguments.way].blocks) as opened:
         print(f"{arguments.way}, seed {arguments.seed}, from scratch:{mib(opened.scratch())} MiB\n{HEAD}")
         for moment in moments(
             opened,

@@ -32,7 +32,7 @@ def check(opened: Scene, chosen: Iterator[Moment], scratch: int) -> list[Outcome
 @pytest.mark.parametrize("way", GROUNDS)
 def test_killed_at_every_kind_of_request(way: str) -> None:
     """The short form: of requests that come many times in a row, the first and the last."""
-    with scene(way, blocks=40) as opened:
+    with scene(way, blocks=GROUNDS[way].blocks) as opened:
         scratch = opened.scratch()
         requests = opened.requests()
         chosen = (
@@ -48,7 +48,7 @@ def test_killed_at_every_kind_of_request(way: str) -> None:
 @pytest.mark.parametrize("way", GROUNDS)
 def test_killed_at_random(way: str) -> None:
     """The short form: a few moments."""
-    with scene(way, blocks=96) as opened:
+    with scene(way, blocks=2 * GROUNDS[way].blocks) as opened:
         scratch = opened.scratch()
         check(opened, moments(opened, boundaries=False, phases=(), times=4, seed=20), scratch)
 
@@ -60,6 +60,6 @@ def test_killed_at_random(way: str) -> None:
 def test_killed_everywhere(way: str) -> None:
     """The long form: before and after every request, and at 20 random moments."""
     phases: tuple[Phase, ...] = ("before", "after")
-    with scene(way, blocks=40) as opened:
+    with scene(way, blocks=GROUNDS[way].blocks) as opened:
         scratch = opened.scratch()
         check(opened, moments(opened, boundaries=True, phases=phases, times=20, seed=20), scratch)
