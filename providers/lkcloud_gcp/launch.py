@@ -24,9 +24,6 @@ DEFAULT_TYPES = {"X86_64": "e2-small", "ARM64": "t2a-standard-1"}
 """Small types of each architecture; the Arm one has persistent disks and one processor
 (https://cloud.google.com/compute/docs/general-purpose-machines)."""
 
-_HYPERDISK_ONLY = re.compile(r"[acmnxz]4[a-z]*-")
-"""Series that take no persistent disk, such as C4A and N4 (the same page): their boot disk is a Hyperdisk Balanced."""
-
 _NO_ROOM = re.compile(r"RESOURCE_POOL_EXHAUSTED|STOCKOUT|RESOURCE_EXHAUSTED|resourcePoolExhausted")
 """https://cloud.google.com/compute/docs/troubleshooting/troubleshooting-resource-availability."""
 
@@ -169,31 +166,38 @@ class Launcher:
         """
         instance = Instance(self.session, self.options.zone, f"lkcloud-test-{uuid.uuid4().hex[:16]}")
         request = self._request(instance)
-        sent = [False]
+        sent: list[str] = []
         try:
             with run.reporter.stage("launch") as meter:
                 self._start(request, sent, meter)
             return instance
         except BaseException as error:
-            if sent[0]:
+            if sent:
                 self._remove_after(error, instance)
             for note in getattr(error, "__notes__", ()):
                 run.reporter.warn(note)
             raise
 
-    def _start(self, request: "compute_v1.InsertInstanceRequest", sent: list[bool], meter: Meter) -> None:
-        """Start it; SENT says whether there may be an instance, whatever is raised."""
+    def _start(self, request: "compute_v1.InsertInstanceRequest", sent: list[str], meter: Meter) -> None:
+        """Start it; SENT gets its name for each request that may have made it, whatever is raised."""
         doing = "starting the test instance"
         meter.status(f"{self._type} in {self.options.zone}")
-        sent[0] = True
+
+        def ask(**how: object) -> "compute_v1.Operation":
+            sent.append(request.instance_resource.name)
+            return self.session.instances.insert_unary(request=request, **how)
+
         try:
             # With the same requestId a second attempt makes no second instance.
-            operation = self.session.attempt(lambda **how: self.session.instances.insert_unary(request=request, **how))
+            operation = self.session.attempt(ask)
         except Exception as error:
-            if (answer := fault(error)) is not None and judge(error) is Verdict.FATAL:
-                sent[0] = False
-                raise self._refusal(answer, doing) from error
-            raise _told(error, doing) from error
+            answer = fault(error)
+            if answer is None or judge(error) is not Verdict.FATAL:
+                raise _told(error, doing) from error
+            # What is refused makes nothing, but an attempt before it may have.
+            if len(sent) == 1:
+                sent.clear()
+            raise self._refusal(answer, doing) from error
         try:
             operations.wait(
                 self.session,
@@ -246,11 +250,10 @@ class Launcher:
         labels = {naming.IMAGE: self.image.name}
         if self.image.digest:
             labels = naming.labels_of(self.image.digest, labels)
+        # Without a type it is one that the machine series takes.
         disk = compute_v1.AttachedDiskInitializeParams(
             source_image=f"projects/{project}/global/images/{self.image.id}", labels=labels
         )
-        if _HYPERDISK_ONLY.match(self._type):
-            disk.disk_type = f"zones/{zone}/diskTypes/hyperdisk-balanced"
         resource = compute_v1.Instance(
             name=instance.name,
             description=f"lkcloud test of {self.image.name}",
