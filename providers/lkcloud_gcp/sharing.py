@@ -22,9 +22,9 @@ EVERYBODY = "allAuthenticatedUsers"
 """Everybody with a Google account: `allUsers` is refused for images (prowler-cloud/prowler#9718)."""
 
 _VERSION = 3
-"""Of the policy's format: older ones leave out conditions, and writing them back would do so for good
+"""Of the policy's format that is asked for: who reads a policy with conditions must ask for this one
 
-(https://cloud.google.com/iam/docs/policies#versions).
+(https://cloud.google.com/iam/docs/policies#versions); without conditions the answer is version 1 all the same.
 """
 
 _ADDRESSES = ("user:", "group:", "serviceaccount:", "domain:")
@@ -94,11 +94,9 @@ def _binding(policy: "compute_v1.Policy") -> "compute_v1.Binding":
 
 
 def _write(session: Session, image: Image, policy: "compute_v1.Policy") -> None:
-    """Write POLICY in the place of the one with the same etag."""
+    """Write POLICY in the place of the one with the same etag; one with conditions was given as version 3."""
     from google.cloud import compute_v1
 
-    if any(binding.condition for binding in policy.bindings):
-        policy.version = _VERSION
     request = compute_v1.SetIamPolicyImageRequest(
         project=session.project,
         resource=image.id,
