@@ -9,6 +9,7 @@ Format: https://www.gnu.org/software/tar/manual/html_node/Standard.html, `oldgnu
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import chain, islice
 
 from lkcloud.disk.extent import Extent, Extents
@@ -84,12 +85,13 @@ def _sparse_header(data: Extents, size: int) -> bytes:
     count = len(data) + 1
     first = _map(entries, _ENTRIES_IN_HEADER)
     count -= _ENTRIES_IN_HEADER
-    opening = bytearray(_header(b"S", data.total, first + _flag(count) + _number(size, 12)))
+    opening = BytesIO()
+    opening.write(_header(b"S", data.total, first + _flag(count) + _number(size, 12)))
     while count > 0:
         block = _map(entries, _ENTRIES_IN_BLOCK)
         count -= _ENTRIES_IN_BLOCK
-        opening += (block + _flag(count)).ljust(_BLOCK, b"\0")
-    return bytes(opening)
+        opening.write((block + _flag(count)).ljust(_BLOCK, b"\0"))
+    return opening.getvalue()
 
 
 def _map(entries: Iterator[Extent], room: int) -> bytes:
