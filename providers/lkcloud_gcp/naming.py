@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How what we make on Google Cloud is named and found again: labels, request ids, object names."""
+"""How what we make on Google Cloud is named and found again: labels, object names."""
 
 import base64
 import re
-import uuid
 from collections.abc import Mapping
 
 DIGEST = "lkcloud-digest"
@@ -17,9 +16,6 @@ FORMAT_VERSION = "1"
 
 IMAGE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 """https://cloud.google.com/compute/docs/reference/rest/v1/images: the name of an image."""
-
-_REQUESTS = uuid.UUID("8d8a1f5c-2b54-5a9e-9c1a-6f1d0f6a7c11")
-"""The namespace of our request ids: a number of our own, fixed for ever."""
 
 
 def labels_of(digest: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -43,11 +39,6 @@ def digest_in(labels: Mapping[str, str]) -> str:
     except ValueError:
         return ""
     return digest.hex() if len(digest) == 32 else ""
-
-
-def request_id(*parameters: str) -> str:
-    """Return an idempotency key (requestId), the same for the same PARAMETERS."""
-    return str(uuid.uuid5(_REQUESTS, "\n".join(parameters)))
 
 
 def object_folder(prefix: str, name: str) -> str:

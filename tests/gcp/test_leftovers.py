@@ -109,6 +109,7 @@ def test_images_that_have_failed(gcp: GcpStandIn, session: Session) -> None:
 
 
 def test_test_instances_of_any_zone(gcp: GcpStandIn, session: Session) -> None:
+    gcp.windows.page_size = 1
     hold(gcp, "image")
     instance(session, "one", "us-central1-a", image="image")
     instance(session, "two", "europe-west3-b", image="image")
@@ -118,6 +119,7 @@ def test_test_instances_of_any_zone(gcp: GcpStandIn, session: Session) -> None:
         for zone, name in (("europe-west3-b", "two"), ("us-central1-a", "one"))
     ]
     assert found == listed(session)
+    assert counted(gcp, "instances.aggregatedList") == 4
     assert listed(session, "other") == []
     for blob in [*found, *found]:
         leftovers.delete(session, OPTIONS, blob)
