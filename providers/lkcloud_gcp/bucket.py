@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lkcloud.errors import LkcloudError, NotFound, Refused
 from lkcloud.provider import Run
-from lkcloud_gcp.errors import status_of
+from lkcloud_gcp.errors import fault, status_of
 from lkcloud_gcp.naming import FORMAT_VERSION, VERSION
 from lkcloud_gcp.options import GcpOptions
 from lkcloud_gcp.session import Session
@@ -57,7 +57,10 @@ def default_name(project: str) -> str:
 def find(session: Session, options: GcpOptions) -> Bucket | None:
     """Return the bucket that OPTIONS mean, None if it is not there.
 
-    Raises Refused for one that this identity may not see, and for one that has our name and is not the project's.
+    One that the user named need not let us look at it: storage.objectUser, the role for its objects, does not
+    (https://cloud.google.com/storage/docs/access-control/iam-roles). Its location is "" then.
+
+    Raises Refused for one of our name that this identity may not see, or that is not the project's.
     """
     wanted = name(session, options)
     doing = f"looking for the bucket {wanted}"
@@ -72,10 +75,17 @@ def find(session: Session, options: GcpOptions) -> Bucket | None:
                     f"gcp: the bucket {wanted} belongs to another project, or this identity may not see it",
                     hint=f"{_ANOTHER}, or allow storage.buckets.get on it",
                 ) from error
+            if options.bucket is not None and _may_not_look(error):
+                return Bucket(wanted, "", own=False)
             raise
     if options.bucket is None:
         _require_ours(session, wanted)
     return Bucket(wanted, str(found.location or ""), options.bucket is None)
+
+
+def _may_not_look(error: Exception) -> bool:
+    answer = fault(error)
+    return answer is not None and answer.status == 403 and "storage.buckets.get" in answer.message
 
 
 def prepare(session: Session, options: GcpOptions, run: Run) -> Bucket:

@@ -183,9 +183,9 @@ class Launcher:
         doing = "starting the test instance"
         meter.status(f"{self._type} in {self.options.zone}")
 
-        def ask(**how: object) -> "compute_v1.Operation":
+        def ask(*, timeout: float, retry: None) -> "compute_v1.Operation":
             sent.append(request.instance_resource.name)
-            return self.session.instances.insert_unary(request=request, **how)
+            return self.session.instances.insert_unary(request=request, timeout=timeout, retry=retry)
 
         try:
             # With the same requestId a second attempt makes no second instance.
