@@ -2,6 +2,7 @@
 """Requests made by hand."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,3 +60,8 @@ class Raw:
 def crc(data: bytes) -> str:
     """Return the CRC32C of DATA as it is sent."""
     return base64.b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode()
+
+
+def md5(data: bytes) -> str:
+    """Return the MD5 of DATA as it is sent."""
+    return base64.b64encode(hashlib.md5(data).digest()).decode()

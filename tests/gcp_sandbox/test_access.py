@@ -48,7 +48,9 @@ def test_the_default_credentials_sign_in(gcp: GcpStandIn, client: storage.Client
     assert key_file(gcp).stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("service", ["/storage/v1/b/lkcloud-disks", "/compute/v1/projects/lkcloud-sandbox/global/images"])
+@pytest.mark.parametrize(
+    "service", ["/storage/v1/b/lkcloud-disks", "/compute/v1/projects/lkcloud-sandbox/global/images"]
+)
 @pytest.mark.parametrize("token", ["garbage", "ya29.sandbox-none", "a.b.c", "eyJhbGciOiJSUzI1NiJ9.e30.AAAA"])
 def test_what_is_no_token_is_refused(raw: Raw, service: str, token: str) -> None:
     assert raw.refused(401, "authError", "GET", service, token=token) == "Invalid Credentials"
@@ -92,7 +94,12 @@ def test_a_token_that_the_account_signed_itself(gcp: GcpStandIn, raw: Raw) -> No
     for claims in ({"scope": SCOPE}, {"aud": "https://storage.googleapis.com/"}):
         assert raw("GET", path, token=assertion(gcp, **claims)).status == 200
     past = int(time.time()) - 7200
-    for bad in ({}, {"scope": "openid"}, {"scope": SCOPE, "iat": past, "exp": past + 3600}, {"scope": SCOPE, "iss": "x"}):
+    for bad in (
+        {},
+        {"scope": "openid"},
+        {"scope": SCOPE, "iat": past, "exp": past + 3600},
+        {"scope": SCOPE, "iss": "x"},
+    ):
         raw.refused(401, "authError", "GET", path, token=assertion(gcp, **bad))
 
 

@@ -61,7 +61,8 @@ def test_names_are_taken_once(gcp: GcpStandIn, client: storage.Client, raw: Raw)
 
 
 @pytest.mark.parametrize(
-    "name", ["ab", "A-bucket", "-abc", "abc-", "a" * 64, "goog-disks", "my-google-disks", "192.168.1.1", "a..b", "a/b", "ü12"]
+    "name",
+    ["ab", "A-bucket", "-abc", "abc-", "a" * 64, "goog-disks", "my-google-disks", "192.168.1.1", "a..b", "a/b", "ü12"],
 )
 def test_names_that_no_bucket_can_have(raw: Raw, name: str) -> None:
     raw.refused(400, "invalid", "POST", f"/storage/v1/b{PROJECT}", {"name": name})
@@ -83,7 +84,11 @@ def test_a_name_with_dots_is_a_domain(raw: Raw) -> None:
         {"labels": {"x": "y" * 64}},
         {"lifecycle": {"rule": [{"action": {"type": "Delete"}, "condition": {}}]}},
         {"lifecycle": {"rule": [{"action": {"type": "Destroy"}, "condition": {"age": 1}}]}},
-        {"lifecycle": {"rule": [{"action": {"type": "AbortIncompleteMultipartUpload"}, "condition": {"isLive": True}}]}},
+        {
+            "lifecycle": {
+                "rule": [{"action": {"type": "AbortIncompleteMultipartUpload"}, "condition": {"isLive": True}}]
+            }
+        },
         {"lifecycle": []},
         {"encryption": {"defaultKmsKeyName": "a-key"}},
     ],

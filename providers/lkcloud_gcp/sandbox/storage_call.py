@@ -133,11 +133,13 @@ def to_number(name: str, text: str | None) -> int | None:
 
 
 def parse_json(payload: bytes) -> Document:
-    """Return a JSON object, {} for no bytes at all. Raises ApiError."""
+    """Return a JSON object, {} for no bytes at all, and for the null of Google's Go client. Raises ApiError."""
     try:
         document = json.loads(payload or b"{}")
     except ValueError:
         raise ApiError(400, "parseError", "Parse Error") from None
+    if document is None:
+        return {}
     if not isinstance(document, dict):
         raise ApiError(400, "parseError", "Parse Error")
     return document

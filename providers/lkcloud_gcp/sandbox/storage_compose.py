@@ -31,8 +31,8 @@ def _compose(call: Call) -> Document:
         message = f"The number of source components provided ({len(named)}) exceeds the maximum ({MOST_SOURCES})"
         raise invalid(message)
     wanted = draft_of(document.get("destination") or {}, call.names[1], call.query.get("kmsKeyName", ""))
-    # "Any MD5 value you provide as part of a compose request is ignored"; so must be a CRC32C, since Google's own client
-    # sends that of the object before, where one appends to it.
+    # "Any MD5 value you provide as part of a compose request is ignored"; so must be a CRC32C, since Google's own
+    # client sends that of the object as it was, where one appends to it.
     wanted = replace(wanted, crc32c=None, md5=None)
     with call.cloud.lock:
         sources = [_source(call, one) for one in named]

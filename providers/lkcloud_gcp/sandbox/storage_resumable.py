@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import crc32c
 
-from lkcloud.sandbox.http import CHUNK, DropConnection, FileRange, Request, Response
+from lkcloud.sandbox.http import DropConnection, FileRange, Request, Response
 from lkcloud_gcp.sandbox.errors import ApiError
 from lkcloud_gcp.sandbox.storage_call import Call, Document, Handler, Preconditions, invalid, parse_json, to_number
 from lkcloud_gcp.sandbox.storage_draft import Draft, check_promise, draft_of, make, promised
@@ -208,7 +208,8 @@ def _receive(call: Call, session: Session, sent: _Sent) -> None:
 def _from(request: Request, skipped: int, limit: int) -> Iterator[bytes]:
     """Yield the body from byte SKIPPED on, at most LIMIT bytes of it unless that is 0."""
     left = limit or None
-    while piece := request.body.read(min(CHUNK, skipped) or CHUNK):
+    # No more at once than what is kept of a request that breaks off.
+    while piece := request.body.read(min(QUANTUM, skipped) or QUANTUM):
         if skipped:
             skipped -= len(piece)
             continue
