@@ -97,7 +97,8 @@ class GcpOptions(Options):
         str | None, Field(description="Service account that uses `--kms-key`; Compute Engine's own if not given.")
     ] = None
     platform_key: Annotated[
-        Path | None, Field(description="Secure Boot platform key (PK), a certificate in DER or a binary list.")
+        Path | None,
+        Field(description="Secure Boot platform key (PK), an X.509 certificate (DER or PEM) or a binary list."),
     ] = None
     key_exchange_key: Annotated[
         Files, Field(description="Secure Boot key exchange key (KEK), as the platform key; can be repeated.")
