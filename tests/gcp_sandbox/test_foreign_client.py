@@ -84,3 +84,5 @@ def test_gcloud(gcp: GcpStandIn, tmp_path: Path) -> None:
     assert (shown["size"], shown["crc32c_hash"]) == (17 << 20, crc(there.read_bytes()))
     gcloud("storage", "cp", "gs://lkcloud-disks/disk", str(back))
     assert back.read_bytes() == there.read_bytes()
+    gcloud("storage", "rm", "--recursive", "gs://lkcloud-disks")
+    assert gcp.holdings.store.buckets == {}

@@ -25,6 +25,8 @@ _ROUTES = {
     "PATCH b/*": "buckets.patch",
     "PUT b/*": "buckets.update",
     "DELETE b/*": "buckets.delete",
+    "GET b/*/storageLayout": "buckets.getStorageLayout",
+    "GET b/*/managedFolders": "managedFolders.list",
     "GET b/*/iam": "buckets.getIamPolicy",
     "PUT b/*/iam": "buckets.setIamPolicy",
     "GET b/*/iam/testPermissions": "buckets.testIamPermissions",

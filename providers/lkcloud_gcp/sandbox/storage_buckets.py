@@ -149,6 +149,20 @@ def _test_permissions(call: Call) -> Document:
     return answer
 
 
+def _layout(call: Call) -> Document:
+    with call.cloud.lock:
+        bucket = call.bucket()
+        place = {"location": bucket.location, "locationType": location_type(bucket.location)}
+        return {"kind": "storage#storageLayout", "bucket": bucket.name, **place}
+
+
+def _folders(call: Call) -> Document:
+    """Return no managed folders: nothing here makes any, and gcloud looks for them before it deletes a bucket."""
+    with call.cloud.lock:
+        call.bucket()
+    return {"kind": "storage#managedFolders"}
+
+
 def _get_policy(call: Call) -> Document:
     with call.cloud.lock:
         bucket = call.bucket()
@@ -199,6 +213,8 @@ METHODS: Mapping[str, Handler] = {
     "buckets.update": _patch,
     "buckets.delete": _delete,
     "buckets.testIamPermissions": _test_permissions,
+    "buckets.getStorageLayout": _layout,
+    "managedFolders.list": _folders,
     "buckets.getIamPolicy": _get_policy,
     "buckets.setIamPolicy": _set_policy,
     "projects.serviceAccount.get": _service_account,
