@@ -14,6 +14,7 @@ from google.cloud.compute_v1 import AttachedDisk, AttachedDiskInitializeParams, 
 
 from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud_gcp.sandbox import GcpStandIn
+from lkcloud_gcp.sandbox.instance import first_kept
 from tests.gcp_sandbox.computing import GIB, ZONE, Computing, needs_qemu, refused
 
 SAYS = "the guest is here"
@@ -82,6 +83,17 @@ def test_a_guest_boots_speaks_and_powers_off(
     refused(404, "notFound", engine.vm)
     refused(404, "notFound", engine.serial)
     refused(404, "notFound", delete, engine)
+
+
+@pytest.mark.parametrize(
+    ("shown", "start", "expected"),
+    [
+        *((0, 0, 0), (0, -5, 0), (10, 4, 4), (10, 99, 10), (10, -3, 7), (10, -99, 0)),
+        *((1048583, 0, 7), (1048583, 9, 9), (1048583, -2097152, 7)),
+    ],
+)
+def test_a_serial_port_keeps_its_last_mib(shown: int, start: int, expected: int) -> None:
+    assert first_kept(shown, start) == expected
 
 
 @needs_qemu

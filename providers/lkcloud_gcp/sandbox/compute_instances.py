@@ -10,7 +10,7 @@ from lkcloud_gcp.sandbox.compute_lists import listed
 from lkcloud_gcp.sandbox.compute_operations import Operation, OperationFailed, replayed, started
 from lkcloud_gcp.sandbox.engine import new_id
 from lkcloud_gcp.sandbox.errors import ApiError
-from lkcloud_gcp.sandbox.instance import BUFFER, Disk, Instance, place
+from lkcloud_gcp.sandbox.instance import Disk, Instance, first_kept, place
 from lkcloud_gcp.sandbox.instance_rules import check_zone, specification
 from lkcloud_gcp.sandbox.labels import check_labels
 
@@ -124,9 +124,7 @@ def _serial_port(call: Call) -> Result:
         raise not_ready(instance.place)
     # What QEMU has is the first port; a guest that uses another one is not heard.
     shown = instance.console() if port == 1 else b""
-    kept = max(0, len(shown) - BUFFER)
-    # SerialPortOutput.start: adjusted to the oldest output still available; a negative one counts from the end.
-    begin = min(max(start if start >= 0 else len(shown) + start, kept), max(len(shown), kept))
+    begin = first_kept(len(shown), start)
     return {
         "kind": "compute#serialPortOutput",
         "selfLink": link(f"{instance.place}/serialPort"),

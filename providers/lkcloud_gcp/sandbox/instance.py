@@ -238,6 +238,15 @@ class Instance:
         }
 
 
+def first_kept(shown: int, start: int) -> int:
+    """Return where output begins that is asked for from START on, of a port that has shown SHOWN bytes.
+
+    A negative START counts from the end; what is no longer kept is left out (SerialPortOutput.start).
+    """
+    kept = max(0, shown - BUFFER)
+    return min(max(start if start >= 0 else shown + start, kept), shown)
+
+
 def place(zone: str, name: str) -> str:
     """Return where the instance NAME is within its project."""
     return f"zones/{zone}/instances/{name}"
