@@ -86,7 +86,6 @@ def deprecate(session: Session, image: Image, deprecation: Deprecation, run: Run
         )
         operation = session.call(doing, lambda **how: session.images.deprecate_unary(request=request, **how))
         operations.wait(session, operation, doing=doing, meter=meter)
-    run.reporter.note(f"{image.id} is {deprecation.status.value}")
 
 
 def _check(image: Image, deprecation: Deprecation) -> None:

@@ -85,12 +85,15 @@ def test_the_bucket_that_lkcloud_makes(session: Session) -> None:
 
 
 def test_a_bucket_that_may_not_be_seen(gcp: GcpStandIn, session: Session) -> None:
-    """One that the user names is asked for; the default one may be anybody's."""
+    """What is in one that the user names is asked for; the default one may be anybody's."""
+    tarball = put(session, b"t")
     denied = ApiError(403, "forbidden", "does not have storage.buckets.get access")
     refuse(gcp, "buckets.get", denied)
     assert listed(session, "image", GcpOptions()) == []
     refuse(gcp, "buckets.get", denied)
-    with pytest.raises(Refused):
+    assert [blob.id for blob in listed(session, "image")] == [tarball.id]
+    refuse(gcp, "objects.list", ApiError(403, "forbidden", "does not have storage.objects.list access"))
+    with pytest.raises(Refused, match=r"storage\.objects\.list"):
         listed(session, "image")
 
 
@@ -118,7 +121,7 @@ def test_test_instances_of_any_zone(gcp: GcpStandIn, session: Session) -> None:
         (f"projects/{session.project}/zones/{zone}/instances/{name}", "instance", "image", DIGEST)
         for zone, name in (("europe-west3-b", "two"), ("us-central1-a", "one"))
     ]
-    assert found == listed(session)
+    assert [blob.id for blob in found] == [blob.id for blob in listed(session)]
     assert counted(gcp, "instances.aggregatedList") == 4
     assert listed(session, "other") == []
     for blob in [*found, *found]:

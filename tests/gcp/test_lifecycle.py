@@ -100,14 +100,13 @@ def test_promotion_that_is_refused(gcp: GcpStandIn, session: Session, image: Ima
 
 def test_deprecation_with_replacement_and_dates(gcp: GcpStandIn, session: Session, image: Image, run: Run) -> None:
     hold(gcp, "next")
-    noting = Noting()
     deprecation = Deprecation(
         replacement="next",
         deprecated=datetime(2026, 1, 1, tzinfo=UTC),
         obsolete=datetime(2027, 1, 1, 12, 30, tzinfo=timezone(timedelta(hours=-7))),
         deleted=datetime(2028, 1, 1, tzinfo=UTC),
     )
-    lifecycle.deprecate(session, image, deprecation, Run(run.journal, noting))
+    lifecycle.deprecate(session, image, deprecation, run)
     assert mark(gcp) == {
         "state": "DEPRECATED",
         "replacement": "https://www.googleapis.com/compute/v1/projects/lkcloud-sandbox/global/images/next",
@@ -115,7 +114,6 @@ def test_deprecation_with_replacement_and_dates(gcp: GcpStandIn, session: Sessio
         "obsolete": "2027-01-01T12:30:00-07:00",
         "deleted": "2028-01-01T00:00:00+00:00",
     }
-    assert noting.notes == ["image is deprecated"]
 
 
 @pytest.mark.parametrize("status", list(Status))
