@@ -161,9 +161,18 @@ def test_metadata_has_a_limit(bucket: storage.Bucket) -> None:
         blob.upload_from_string("x")
 
 
-def test_there_are_no_acls(bucket: storage.Bucket) -> None:
+def test_uniform_access_knows_no_acls(bucket: storage.Bucket, raw: Raw) -> None:
+    bucket.blob("x").upload_from_string("x", predefined_acl="private")
+    bucket.iam_configuration.uniform_bucket_level_access_enabled = True
+    bucket.patch()
     with pytest.raises(exceptions.BadRequest, match="uniform"):
-        bucket.blob("x").upload_from_string("x", predefined_acl="publicRead")
+        bucket.blob("x").upload_from_string("y", predefined_acl="private")
+    raw.refused(400, "invalid", "POST", f"{UPLOAD}?uploadType=resumable&name=x&predefinedAcl=private", {})
+    raw.refused(400, "InvalidArgument", "PUT", f"/{BUCKET}/x", b"y", {"x-goog-acl": "private"})
+    raw.refused(400, "invalid", "PATCH", f"{OBJECTS}/x?predefinedAcl=private", {})
+    whole = f"{OBJECTS}/whole/compose?destinationPredefinedAcl=private"
+    raw.refused(400, "invalid", "POST", whole, {"sourceObjects": [{"name": "x"}]})
+    assert bucket.blob("x").download_as_bytes() == b"x"
 
 
 def test_metadata_changes(bucket: storage.Bucket) -> None:

@@ -78,7 +78,6 @@ def test_generation_zero_is_no_object(gcp: GcpStandIn, bucket: storage.Bucket, r
         ({"x-goog-hash": "crc32c=AAAA"}, "InvalidDigest"),
         ({"x-goog-hash": "sha1=AAAA"}, "InvalidArgument"),
         ({"x-goog-if-generation-match": "none"}, "InvalidArgument"),
-        ({"x-goog-acl": "public-read"}, "InvalidArgument"),
         ({"x-goog-encryption-kms-key-name": "key"}, "InvalidArgument"),
         ({"x-goog-meta-k": "v" * 9000}, "MetadataTooLarge"),
     ],

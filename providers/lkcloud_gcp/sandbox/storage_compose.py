@@ -10,8 +10,8 @@ from dataclasses import replace
 from lkcloud.sandbox.crc import CRC32C, joined
 from lkcloud_gcp.sandbox.errors import ApiError
 from lkcloud_gcp.sandbox.storage_call import Call, Document, Handler, Preconditions, find_object, invalid, to_number
-from lkcloud_gcp.sandbox.storage_draft import SETTINGS, draft_of, legacy_acl, make
-from lkcloud_gcp.sandbox.storage_objects import check_upload, resource
+from lkcloud_gcp.sandbox.storage_draft import SETTINGS, draft_of, make
+from lkcloud_gcp.sandbox.storage_objects import resource
 from lkcloud_gcp.sandbox.store import Bytes, StoredObject
 
 MOST_SOURCES = 32
@@ -20,9 +20,6 @@ _LARGEST = 5 << 40
 
 
 def _compose(call: Call) -> Document:
-    check_upload(call)
-    if call.query.get("destinationPredefinedAcl"):
-        raise legacy_acl()
     document, conditions = call.body(), call.preconditions()
     named = document.get("sourceObjects") or []
     if not named:
@@ -30,7 +27,12 @@ def _compose(call: Call) -> Document:
     if len(named) > MOST_SOURCES:
         message = f"The number of source components provided ({len(named)}) exceeds the maximum ({MOST_SOURCES})"
         raise invalid(message)
-    wanted = draft_of(document.get("destination") or {}, call.names[1], call.query.get("kmsKeyName", ""))
+    wanted = draft_of(
+        document.get("destination") or {},
+        call.names[1],
+        call.query.get("kmsKeyName", ""),
+        call.query.get("destinationPredefinedAcl", ""),
+    )
     # "Any MD5 value you provide as part of a compose request is ignored"; so must be a CRC32C, since Google's own
     # client sends that of the object as it was, where one appends to it.
     wanted = replace(wanted, crc32c=None, md5=None)
@@ -78,16 +80,18 @@ def _joined(sources: Sequence[StoredObject]) -> Bytes:
 
 def _copy(call: Call) -> Document:
     """Copy at once, however large: the bytes are shared. A rewrite of Google's can take several calls."""
-    check_upload(call)
-    if call.query.get("destinationPredefinedAcl"):
-        raise legacy_acl()
     bucket, name, target, target_name = call.names
     document = call.body()
     conditions, source_conditions = call.preconditions(), call.preconditions("ifSource")
     with call.cloud.lock:
         source = find_object(call.cloud, bucket, name, call.number("sourceGeneration"))
         source_conditions.check(source)
-        wanted = draft_of(document, target_name, call.query.get("destinationKmsKeyName", ""))
+        wanted = draft_of(
+            document,
+            target_name,
+            call.query.get("destinationKmsKeyName", ""),
+            call.query.get("destinationPredefinedAcl", ""),
+        )
         if not {"contentType", "metadata", *SETTINGS} & set(document):
             # Without metadata of its own the copy has that of the source, but for what belongs to its place.
             kept = {key: value for key, value in source.settings.items() if key not in ("storageClass", "retention")}

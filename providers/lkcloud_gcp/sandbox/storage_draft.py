@@ -35,6 +35,8 @@ class Draft:
     kms_key: str = ""
     crc32c: int | None = None
     md5: bytes | None = None
+    acl: bool = False
+    """Whether it shall have an ACL."""
 
     def check_bytes(self, contents: Bytes) -> None:
         """Raise ApiError if CONTENTS are not what was promised."""
@@ -52,11 +54,9 @@ def check_promise(crc32c: int | None, md5: bytes | None, contents: Bytes) -> Non
         raise invalid("Provided MD5 hash does not match the calculated one.", "BadDigest")
 
 
-def draft_of(document: Document, name: str, kms_key: str = "") -> Draft:
-    """Return the draft of an object called NAME by the resource that was sent. Raises ApiError."""
+def draft_of(document: Document, name: str, kms_key: str = "", acl: str = "") -> Draft:
+    """Return the draft of an object called NAME by the resource that was sent, and by parameters. Raises ApiError."""
     check_name(name)
-    if document.get("acl"):
-        raise legacy_acl()
     metadata = document.get("metadata") or {}
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise invalid("Invalid value for field metadata")
@@ -72,6 +72,7 @@ def draft_of(document: Document, name: str, kms_key: str = "") -> Draft:
         kms_key or str(document.get("kmsKeyName") or ""),
         int.from_bytes(from_base64("CRC32C", str(crc), 4), "big") if crc else None,
         from_base64("MD5", str(md5), 16) if md5 else None,
+        bool(acl or document.get("acl")),
     )
 
 
@@ -116,13 +117,13 @@ def _check_class(name: str) -> None:
         raise invalid(f"Invalid argument: storage class {name}")
 
 
-def legacy_acl() -> ApiError:
-    """Return what is said to one who sets an ACL where access is uniform, which it is in every bucket here."""
-    message = (
-        "Cannot insert legacy ACL for an object when uniform bucket-level access is enabled. Read more at "
-        "https://cloud.google.com/storage/docs/uniform-bucket-level-access"
-    )
-    return invalid(message)
+def check_acl(bucket: Bucket, *, wanted: bool) -> None:
+    """Raise ApiError if an ACL is WANTED in a bucket with uniform access; elsewhere it is taken, and not looked at."""
+    if wanted and bucket.settings["iamConfiguration"]["uniformBucketLevelAccess"]["enabled"]:
+        raise invalid(
+            "Cannot insert legacy ACL for an object when uniform bucket-level access is enabled. Read more at "
+            "https://cloud.google.com/storage/docs/uniform-bucket-level-access"
+        )
 
 
 def make(
@@ -136,6 +137,7 @@ def make(
     now = datetime.now(UTC)
     with cloud.lock:
         bucket = find_bucket(cloud, bucket_name)
+        check_acl(bucket, wanted=draft.acl)
         existing = bucket.objects.get(draft.name)
         preconditions.check_new(existing)
         if existing:

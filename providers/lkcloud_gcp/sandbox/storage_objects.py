@@ -27,11 +27,11 @@ from lkcloud_gcp.sandbox.storage_call import (
 )
 from lkcloud_gcp.sandbox.storage_draft import (
     SETTINGS,
+    check_acl,
     check_metadata,
     check_promise,
     check_retention,
     draft_of,
-    legacy_acl,
     make,
     promised,
     retained_until,
@@ -88,18 +88,11 @@ def shown_object(call: Call, item: StoredObject) -> Document:
         return resource(call, find_bucket(call.cloud, item.bucket), item)
 
 
-def check_upload(call: Call) -> None:
-    """Raise ApiError for what no upload can have."""
-    if call.query.get("predefinedAcl"):
-        raise legacy_acl()
-    with call.cloud.lock:
-        call.bucket()
-
-
 def _insert(call: Call) -> Document:
     """Upload at once: https://docs.cloud.google.com/storage/docs/uploading-objects#uploading-an-object."""
-    check_upload(call)
     request, preconditions = call.request, call.preconditions()
+    with call.cloud.lock:
+        call.bucket()
     kind = call.query.get("uploadType", "")
     if kind == "multipart":
         related = Related(request)
@@ -110,7 +103,7 @@ def _insert(call: Call) -> Document:
     else:
         raise invalid(f"Invalid upload type: {kind or 'none'}")
     name = call.query.get("name") or str(document.get("name") or "")
-    draft = draft_of(document, name, call.query.get("kmsKeyName", ""))
+    draft = draft_of(document, name, call.query.get("kmsKeyName", ""), call.query.get("predefinedAcl", ""))
     if not draft.content_type:
         draft = replace(draft, content_type=content_type)
     contents = write(call.cloud.store.new_file(), pieces)
@@ -238,9 +231,8 @@ def _patch(call: Call) -> Document:
     change = call.body()
     preconditions, generation = call.preconditions(), call.number("generation")
     whole = call.method == "objects.update"
-    if change.get("acl") or call.query.get("predefinedAcl"):
-        raise legacy_acl()
     with call.cloud.lock:
+        check_acl(call.bucket(), wanted=bool(change.get("acl") or call.query.get("predefinedAcl")))
         item = find_object(call.cloud, call.names[0], call.names[1], generation)
         preconditions.check(item)
         metadata = {} if whole else dict(item.metadata)

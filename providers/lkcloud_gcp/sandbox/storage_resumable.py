@@ -19,8 +19,8 @@ import crc32c
 from lkcloud.sandbox.http import DropConnection, FileRange, Request, Response
 from lkcloud_gcp.sandbox.errors import ApiError
 from lkcloud_gcp.sandbox.storage_call import Call, Document, Handler, Preconditions, invalid, parse_json, to_number
-from lkcloud_gcp.sandbox.storage_draft import Draft, check_promise, draft_of, make, promised
-from lkcloud_gcp.sandbox.storage_objects import check_upload, shown_object
+from lkcloud_gcp.sandbox.storage_draft import Draft, check_acl, check_promise, draft_of, make, promised
+from lkcloud_gcp.sandbox.storage_objects import shown_object
 from lkcloud_gcp.sandbox.store import Bytes, StoredObject
 
 if TYPE_CHECKING:
@@ -83,11 +83,10 @@ class Session:
 
 
 def _start(call: Call) -> Response:
-    check_upload(call)
     request = call.request
     document = parse_json(request.body.all())
     name = call.query.get("name") or str(document.get("name") or "")
-    draft = draft_of(document, name, call.query.get("kmsKeyName", ""))
+    draft = draft_of(document, name, call.query.get("kmsKeyName", ""), call.query.get("predefinedAcl", ""))
     if not draft.content_type:
         draft = replace(draft, content_type=request.header("X-Upload-Content-Type"))
     preconditions = call.preconditions()
@@ -101,6 +100,7 @@ def _start(call: Call) -> Response:
         to_number("X-Upload-Content-Length", request.header("X-Upload-Content-Length")),
     )
     with call.cloud.lock:
+        check_acl(call.bucket(), wanted=draft.acl)
         preconditions.check_new(call.bucket().objects.get(name))
         session.path.touch()
         call.cloud.store.sessions[session.id] = session

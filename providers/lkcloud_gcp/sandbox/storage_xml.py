@@ -13,7 +13,6 @@ from lkcloud_gcp.sandbox.storage_draft import (
     check_metadata,
     check_name,
     check_retention,
-    legacy_acl,
     make,
     promised,
 )
@@ -53,8 +52,6 @@ def preconditions(request: Request) -> Preconditions:
 def draft(request: Request, name: str) -> Draft:
     """Return the object that the headers describe. Raises ApiError."""
     check_name(name)
-    if request.header("x-goog-acl"):
-        raise legacy_acl()
     metadata = {
         header.lower().removeprefix("x-goog-meta-"): value
         for header, value in request.headers.items()
@@ -63,7 +60,9 @@ def draft(request: Request, name: str) -> Draft:
     check_metadata(metadata)
     settings = {field: request.header(header) for header, field in _SETTINGS.items() if request.header(header)}
     kms_key = request.header("x-goog-encryption-kms-key-name")
-    return Draft(name, request.header("Content-Type"), metadata, settings, kms_key)
+    return Draft(
+        name, request.header("Content-Type"), metadata, settings, kms_key, acl=bool(request.header("x-goog-acl"))
+    )
 
 
 def stored_headers(item: StoredObject) -> dict[str, str]:
