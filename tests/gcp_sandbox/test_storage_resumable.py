@@ -98,7 +98,11 @@ def test_ranges_that_make_no_sense(raw: Raw, bucket: storage.Bucket, span: str) 
 def test_the_size_stays_what_it_was_said_to_be(raw: Raw, bucket: storage.Bucket) -> None:
     url = raw.start("x")
     raw.chunk(url, f"0-{K256 - 1}/{len(DATA)}", DATA[:K256])
-    raw.refused(400, "invalid", "PUT", url, b"", {"Content-Range": f"bytes */{K256}"})
+    span = {"Content-Range": f"bytes {K256}-{2 * K256 - 1}/{2 * K256}"}
+    raw.refused(400, "invalid", "PUT", url, DATA[K256 : 2 * K256], span)
+    for other in (K256, 2 * K256, len(DATA)):
+        answer = raw.chunk(url, f"*/{other}")
+        assert (answer.status, answer.headers["Range"]) == (308, f"bytes=0-{K256 - 1}")
     path = f"/upload/storage/v1/b/{BUCKET}/o?uploadType=resumable&name=y"
     url = raw("POST", path, b"", {"X-Upload-Content-Length": "1000"}).headers["Location"]
     raw.refused(400, "invalid", "PUT", url, DATA[:10], {"Content-Range": "bytes 0-9/10"})
@@ -119,8 +123,10 @@ def test_a_gap_is_refused(raw: Raw, bucket: storage.Bucket) -> None:
     url = raw.start("x")
     raw.chunk(url, f"0-{K256 - 1}/*", DATA[:K256])
     gap = {"Content-Range": f"bytes {2 * K256}-{3 * K256 - 1}/*"}
-    message = raw.refused(503, "backendError", "PUT", url, DATA[2 * K256 : 3 * K256], gap)
-    assert "524288 byte(s), which exceeds already uploaded size of 262144" in message
+    answer = raw("PUT", url, DATA[2 * K256 : 3 * K256], gap)
+    assert answer.status == 503
+    assert b"524288 byte(s), which exceeds already uploaded size of 262144" in answer.data
+    assert raw.chunk(url, "*/*").headers["Range"] == f"bytes=0-{K256 - 1}"
 
 
 def test_less_can_be_kept_than_was_sent(gcp: GcpStandIn, raw: Raw, bucket: storage.Bucket) -> None:

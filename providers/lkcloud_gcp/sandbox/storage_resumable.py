@@ -168,15 +168,23 @@ def _put(call: Call) -> Document | Response:
     with session.lock:
         if session.made is not None:
             return shown_object(call, session.made)
+        if sent.first is None:
+            # A question that names the size finishes an upload whose bytes are all there; another size changes nothing.
+            if sent.total is not None and sent.total == session.persisted and session.total in (None, sent.total):
+                return _finish(call, session)
+            return _incomplete(call.request, session)
         if session.total is not None and sent.total not in (None, session.total):
             raise invalid(f"The upload has {session.total} bytes, not {sent.total}, as was said before.")
-        if sent.first is not None:
-            _receive(call, session, sent)
-        if sent.total is not None:
-            session.total = sent.total
-        # A status query that names the total finishes an upload whose bytes are all there; one that does not, never.
-        named = sent.total is not None or sent.first is not None
-        if sent.end < 0 or (named and session.total == session.persisted):
+        if sent.first > session.persisted:
+            # In plain text, as java-storage's ITJsonResumableSessionPutTaskTest has noted it (scenario 5).
+            message = (
+                f"Invalid request.  According to the Content-Range header, the upload offset is {sent.first} byte(s), "
+                f"which exceeds already uploaded size of {session.persisted} byte(s)."
+            )
+            return Response(503, {"Content-Type": "text/plain; charset=utf-8"}, message.encode())
+        _receive(call, session, sent)
+        session.total = sent.total if sent.total is not None else session.total
+        if sent.end < 0 or session.total == session.persisted:
             return _finish(call, session)
         return _incomplete(call.request, session)
 
@@ -190,14 +198,6 @@ def _receive(call: Call, session: Session, sent: _Sent) -> None:
             "Invalid request.  The number of bytes uploaded is required to be equal or greater than 262144, except "
             "for the final request (it's recommended to be the exact multiple of 262144).  The received request "
             f"contained {sent.end - sent.first} bytes, which does not meet this requirement."
-        )
-    if sent.first > session.persisted:
-        # The words: RobinBobin/react-native-google-drive-api-wrapper#102.
-        raise ApiError(
-            503,
-            "backendError",
-            f"Invalid request.  According to the Content-Range header, the upload offset is {sent.first} byte(s), "
-            f"which exceeds already uploaded size of {session.persisted} byte(s).",
         )
     # "Cloud Storage ignores any bytes you send at an offset that Cloud Storage has already persisted."
     limit = call.cloud.windows.chunk_persisted
