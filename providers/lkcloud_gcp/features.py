@@ -39,6 +39,7 @@ def guest_os_features(options: GcpOptions, facts: "DiskFacts") -> tuple[str, ...
     - VIRTIO_SCSI_MULTIQUEUE and GVNIC always. All machine series from the third on, and so the Arm ones, have gVNIC
       alone, and the service refuses to start a machine there from an image that does not claim it ("This boot disk
       source does not support gVNIC", siderolabs/talos#12004); a guest without the driver boots, and has no network.
+      Whether the claim alone gives machines of older series another network card is not known.
     - UEFI_COMPATIBLE if the disk has a loader for it, and on Arm, where there is no other firmware.
 
     Never IDPF, SEV*, SNP* or TDX: they promise what only some kernels can, a machine that trusts in them does not come
