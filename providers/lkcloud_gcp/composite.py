@@ -20,7 +20,7 @@ from lkcloud_gcp.errors import GcpFault, judge, status_of
 from lkcloud_gcp.objects import MOST_SOURCES, Stored, Target
 from lkcloud_gcp.options import GcpOptions
 from lkcloud_gcp.session import Session
-from lkcloud_gcp.tarball import MIB, PART, Kept, Packed, Tarball
+from lkcloud_gcp.tarball import MIB, PART, Kept, Packed, Tarball, packers
 
 CRC = "lkcloud-crc32"
 LENGTH = "lkcloud-length"
@@ -28,7 +28,7 @@ LENGTH = "lkcloud-length"
 WHOLE = "lkcloud-crc32c"
 """Metadata of the tarball: the CRC-32C that it must have, as Cloud Storage writes it."""
 
-_IN_MEMORY = 48 * MIB
+_IN_MEMORY = 32 * MIB
 """Bytes of compressed parts that are held at once; the SDK alone takes 150 MiB."""
 _SLOWEST = 128 * 1024
 """Bytes a second that one connection must reach for an attempt not to be given up."""
@@ -80,10 +80,11 @@ class Composite:
         with (
             run.reporter.stage("upload") as meter,
             DataPlane.open(self.session, workers) as plane,
+            packers(workers) as threads,
             self.session.errors(f"uploading to gs://{self.target.bucket}/{self.folder}"),
         ):
             meter.expect(self.tarball.size)
-            sending = _Sending(self, plane, there)
+            sending = _Sending(self, plane, Kept(self.tarball, threads), there)
             send(self.tarball.parts(), sending.put, judge=judge, limits=limits, meter=meter)
             retry(partial(sending.put_trailer, timeout), judge=judge, patience=300.0)
             return sending.arrived()
@@ -156,13 +157,13 @@ class Composite:
 class _Sending:
     """Lets one part after the other be there; THERE is what was there before, by name. For any thread."""
 
-    def __init__(self, upload: Composite, plane: DataPlane, there: dict[str, Stored]) -> None:
+    def __init__(self, upload: Composite, plane: DataPlane, kept: Kept, there: dict[str, Stored]) -> None:
         self._session = upload.session
         self._tarball = upload.tarball
         self._upload = upload
         self._plane = plane
         self._there = there
-        self._kept = Kept(upload.tarball)
+        self._kept = kept
         self._stored: dict[int, Stored] = {}
         self._crcs: dict[int, int] = {}
 
@@ -210,7 +211,7 @@ class _Sending:
             metadata={CRC: f"{packed.crc:08x}", LENGTH: str(packed.length)},
         )
         try:
-            return self._plane.put_object(target, memoryview(packed.data), packed.crc32c, timeout)
+            return self._plane.put_object(target, packed.data, packed.crc32c, timeout)
         except GcpFault as error:
             if error.status != 412:
                 raise

@@ -9,9 +9,10 @@ is, and compresses again only the part at which it stopped.
 import contextlib
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from lkcloud.errors import Conflict, Corrupt, ImageChanged, LkcloudError, Unreachable
 from lkcloud.formats import gzip_member
@@ -27,13 +28,13 @@ from lkcloud_gcp.naming import DIGEST
 from lkcloud_gcp.objects import Stored, Target
 from lkcloud_gcp.options import GcpOptions
 from lkcloud_gcp.session import Session
-from lkcloud_gcp.tarball import PART, Packed, Tarball
+from lkcloud_gcp.tarball import MOST, PART, Packed, Tarball, packers
 
 CHUNK = 32 * CHUNK_UNIT
 """Bytes of one request: what a lost connection costs, and the session's own memory of how far it is."""
 
 _AHEAD = 3
-"""Parts that are compressed, or being compressed, while one is sent."""
+"""Parts that are compressed, or being compressed, at a time."""
 _SLOWEST = 128 * 1024
 """Bytes a second that the connection must reach for an attempt not to be given up."""
 _TIMEOUT = max(60.0, CHUNK / _SLOWEST)
@@ -159,20 +160,22 @@ class Resumable:
         return crc
 
     def _packed(self, first: int) -> Generator[tuple[Part, Packed], None, None]:
-        """Yield the parts from FIRST on in order, compressed ahead side by side."""
-        pool = ThreadPoolExecutor(min(_AHEAD, self.options.workers), thread_name_prefix="lkcloud-gcp")
-        waiting: deque[tuple[Part, Future[Packed]]] = deque()
+        """Yield the parts from FIRST on in order, compressed ahead side by side; each lasts until the next one."""
+        pool = packers(min(_AHEAD, self.options.workers))
+        free = [bytearray(MOST) for _ in range(_AHEAD)]
+        waiting: deque[tuple[Part, bytearray, Future[Packed]]] = deque()
+        rest = iter(range(first, self.tarball.count))
         try:
-            for number in range(first, self.tarball.count):
-                part = self.tarball.part(number)
-                waiting.append((part, pool.submit(self.tarball.pack, part)))
-                if len(waiting) > _AHEAD:
-                    part, packed = waiting.popleft()
-                    yield part, packed.result()
-                    del packed
-            while waiting:
-                part, packed = waiting.popleft()
+            while True:
+                for number in islice(rest, len(free)):
+                    part, buffer = self.tarball.part(number), free.pop()
+                    waiting.append((part, buffer, pool.submit(self.tarball.pack, part, buffer)))
+                if not waiting:
+                    return
+                part, buffer, packed = waiting.popleft()
                 yield part, packed.result()
+                del packed
+                free.append(buffer)
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -220,13 +223,13 @@ class _Sender:
         """The bytes of the stream from `_held` on that are not known to be there."""
         self._held = start
 
-    def add(self, data: bytes | bytearray) -> None:
+    def add(self, data: bytes | memoryview) -> None:
         """Go on with DATA, and send what makes whole chunks."""
         self._append(data)
         while self.end - self._persisted > CHUNK:  # not the last byte: the last request must not be empty
             self._send(CHUNK, total=None, crc=None)
 
-    def finish(self, data: bytes | bytearray, crc: int) -> Stored:
+    def finish(self, data: bytes | memoryview, crc: int) -> Stored:
         """End with DATA; CRC is the CRC-32C of the whole stream. Return the object."""
         self._append(data)
         while True:
@@ -234,7 +237,7 @@ class _Sender:
             if stored is not None:
                 return stored
 
-    def _append(self, data: bytes | bytearray) -> None:
+    def _append(self, data: bytes | memoryview) -> None:
         self._buffer += data
         self.end += len(data)
         self._drop()
@@ -258,9 +261,11 @@ class _Sender:
                 if progress.stored is not None or progress.persisted != self._persisted:
                     return progress
             asking = True
-            # A copy: a memoryview would keep the buffer from growing, should an error hold on to it.
-            data = bytes(memoryview(self._buffer)[:length])
-            progress = self._plane.put_chunk(self._url, data, self._persisted, total=total, crc=crc, timeout=_TIMEOUT)
+            # Released at once: a buffer that there is a view of can neither grow nor shrink.
+            with memoryview(self._buffer) as view, view[:length] as data:
+                progress = self._plane.put_chunk(
+                    self._url, data, self._persisted, total=total, crc=crc, timeout=_TIMEOUT
+                )
             if progress.stored is None and progress.persisted == self._persisted:
                 raise GcpFault("storage.objects.insert", 503, "", "nothing of the chunk was kept")
             return progress

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from lkcloud.errors import Conflict, LkcloudError
+from lkcloud.errors import Conflict, LkcloudError, Refused
 from lkcloud.provider import Blob, Run, Source
 from lkcloud.transfer.journal import Transfer
 from lkcloud_gcp import bucket, crc32c, naming, objects
@@ -48,6 +48,7 @@ class _Upload:
                 run.reporter.note(f"the bytes are there already, in {stored.url}")
             else:
                 stored = self._send(transfer, run)
+                self._require_key(stored)
             transfer.forget()
             self._tidy(run)
         if self.options.keep_object and self.where.own:
@@ -89,12 +90,29 @@ class _Upload:
                 hint="delete it, or choose another --object-prefix",
             )
         whole = crc32c.decode(found.metadata.get(WHOLE))
-        key = self.options.object_kms_key
-        # The service answers with the version of the key that was used: KEY/cryptoKeyVersions/N.
-        if whole in (found.crc32c, None) and (key is None or f"{found.kms_key}/".startswith(f"{key}/")):
+        if whole in (found.crc32c, None) and self._has_key(found):
             return found
         objects.delete(self.session, found)
         return None
+
+    def _has_key(self, stored: Stored) -> bool:
+        key = self.options.object_kms_key
+        # The service tells the version of the key that was used: KEY/cryptoKeyVersions/N.
+        return key is None or f"{stored.kms_key}/".startswith(f"{key}/")
+
+    def _require_key(self, stored: Stored) -> None:
+        """Raise Refused, with the object deleted, if it was not encrypted as was asked for.
+
+        To objects.compose the SDK gives the key as part of the object that is to be made, and not by the parameter
+        kmsKeyName; that the service takes it from there is documented by half a sentence only.
+        """
+        if self._has_key(stored):
+            return
+        objects.delete(self.session, stored)
+        raise Refused(
+            f"gcp: {stored.url} was not encrypted with {self.options.object_kms_key}",
+            hint="make it the default key of the bucket, or use --method resumable",
+        )
 
     def _tidy(self, run: Run) -> None:
         """Delete the parts; an identity that may not leaves them, and the user is told."""

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pushes for tests: uploads with a session that is there, failures at the seams, and a look at the bytes."""
 
+import base64
 import hashlib
+import json
 import tarfile
 import threading
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 from lkcloud.disk import Disk
 from lkcloud.disk.inspect import inspect
@@ -103,17 +106,33 @@ def assert_same_bytes(stand_in: GcpStandIn, blob: Blob, disk: Disk, folder: Path
         assert member.size == size
         data = archive.extractfile(member)
         assert data is not None
-        _compare(data.read, disk, size)
+        _compare(data, size, disk)
     tar.unlink()
 
 
-def _compare(read: Callable[[int], bytes], disk: Disk, size: int) -> None:
+def _compare(file: IO[bytes], size: int, disk: Disk) -> None:
+    """Compare FILE of SIZE bytes with DISK; the rest are zeros, of which the first and the last are looked at."""
     step = 16 * MIB
-    zeros = bytes(step)
-    for position in range(0, size, step):
-        length = max(0, min(step, disk.size - position))
-        want = (disk.read(position, length) if length else b"") + zeros[: step - length]
-        assert read(step) == want, f"differs after byte {position}"
+    for position in range(0, disk.size, step):
+        length = min(step, disk.size - position)
+        assert file.read(length) == disk.read(position, length), f"differs behind byte {position}"
+    for position in (disk.size, max(disk.size, size - step)):
+        file.seek(position)
+        rest = file.read(step)
+        assert rest == bytes(min(step, size - position)), f"no zeros behind byte {position}"
+
+
+def shown(found: StoredObject, *, crc32c: str = "", kms_key: str = "") -> Response:
+    """Return what the JSON API shows of an object, with another checksum if one is given."""
+    document = {
+        "bucket": found.bucket,
+        "name": found.name,
+        "generation": str(found.generation),
+        "size": str(found.size),
+        "crc32c": crc32c or base64.b64encode(found.crc32c.to_bytes(4, "big")).decode(),
+        **({"kmsKeyName": kms_key} if kms_key else {}),
+    }
+    return Response(200, {"Content-Type": "application/json"}, json.dumps(document).encode())
 
 
 def seen(stand_in: GcpStandIn, operation: str) -> Iterator[Seen]:

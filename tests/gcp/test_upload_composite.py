@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parts and what is composed of them: gone on with, checked, and nothing left of them."""
 
-import base64
-import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,6 +20,7 @@ from lkcloud_gcp.session import Session
 from lkcloud_gcp.tarball import PART
 from tests.gcp.pushing import (
     BUCKET,
+    KEY,
     MIB,
     DiskMaker,
     Noting,
@@ -35,6 +34,7 @@ from tests.gcp.pushing import (
     names,
     refuse,
     seen,
+    shown,
     upload,
 )
 
@@ -46,7 +46,7 @@ STORAGE = ("objects.put", "objects.compose", "objects.list", "objects.get", "obj
 @pytest.fixture
 def disk(make_disk: DiskMaker) -> Disk:
     """A disk of five parts that hardly compress, the last one short."""
-    return make_disk(40 * MIB, blocks=tuple(range(1, 78)))
+    return make_disk(20 * MIB, blocks=tuple(range(1, 39)))
 
 
 def folder(disk: Disk) -> str:
@@ -151,10 +151,10 @@ def test_a_part_of_a_disk_that_had_changed_is_replaced(
     gcp: GcpStandIn, session: Session, bucket: str, disk: Disk, run: Run, tmp_path: Path
 ) -> None:
     cut_off(session, disk, run, PART)
-    stale = session.storage.bucket(BUCKET).get_blob(f"{folder(disk)}8m-000000")
+    stale = session.storage.bucket(BUCKET).get_blob(f"{folder(disk)}4m-000000")
     stale.metadata = {**stale.metadata, "lkcloud-crc32": "00000000"}
     stale.patch()
-    trailer = session.storage.bucket(BUCKET).blob(f"{folder(disk)}8m-000005")
+    trailer = session.storage.bucket(BUCKET).blob(f"{folder(disk)}4m-000005")
     trailer.upload_from_string(b"of other bytes")
     blob = upload(session, disk, run)
     assert_same_bytes(gcp, blob, disk, tmp_path)
@@ -162,9 +162,9 @@ def test_a_part_of_a_disk_that_had_changed_is_replaced(
 
 def test_a_part_in_the_way_is_a_conflict(gcp: GcpStandIn, session: Session, bucket: str, disk: Disk, run: Run) -> None:
     def be_quicker(one: Seen) -> Response | None:
-        if one.phase == "before" and one.operation == "objects.put" and one.path.endswith("8m-000001"):
+        if one.phase == "before" and one.operation == "objects.put" and one.path.endswith("4m-000001"):
             gcp.traffic.hooks.clear()
-            session.storage.bucket(BUCKET).blob(f"{folder(disk)}8m-000001").upload_from_string(b"other")
+            session.storage.bucket(BUCKET).blob(f"{folder(disk)}4m-000001").upload_from_string(b"other")
         return None
 
     gcp.traffic.hooks.append(be_quicker)
@@ -179,19 +179,27 @@ def test_an_object_that_is_not_what_was_sent_is_removed(
         (made,) = [name for name in names(gcp) if name.endswith(".tar.gz")]
         found = gcp.holdings.store.find(BUCKET, made)
         assert found is not None
-        shown = {
-            "bucket": BUCKET,
-            "name": made,
-            "generation": str(found.generation),
-            "size": str(found.size),
-            "crc32c": base64.b64encode(b"\1\2\3\4").decode(),
-        }
-        return Response(200, {"Content-Type": "application/json"}, json.dumps(shown).encode())
+        return shown(found, crc32c="AQIDBA==")
 
     answer(gcp, "objects.compose", lie)
     with pytest.raises(Corrupt):
         upload(session, disk, run)
     assert names(gcp) == []
+
+
+def test_an_object_without_the_key_that_was_asked_for_is_removed(
+    gcp: GcpStandIn, session: Session, bucket: str, disk: Disk, run: Run
+) -> None:
+    def forget_key(one: Seen) -> Response:
+        (made,) = [name for name in names(gcp) if name.endswith(".tar.gz")]
+        found = gcp.holdings.store.find(BUCKET, made)
+        assert found is not None
+        return shown(found)
+
+    answer(gcp, "objects.compose", forget_key)
+    with pytest.raises(Refused, match="was not encrypted with"):
+        upload(session, disk, run, object_kms_key=KEY)
+    assert [name for name in names(gcp) if name.endswith(".tar.gz")] == []
 
 
 def test_a_run_that_died_before_it_tidied_up(
