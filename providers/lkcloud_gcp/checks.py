@@ -69,7 +69,7 @@ def _permissions(session: Session, options: GcpOptions) -> list[Finding]:
 
     A role can be given for some names of images only, which the project does not know of: so this is no obstacle.
     """
-    wanted = ["compute.images.create", "compute.images.setLabels"]
+    wanted = ["compute.images.create"]
     if options.family:
         wanted.append("compute.images.update")
     if options.share_with or options.public:

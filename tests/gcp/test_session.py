@@ -18,7 +18,6 @@ from lkcloud_gcp.sandbox.cloud import PROJECT
 from lkcloud_gcp.sandbox.errors import ApiError
 from lkcloud_gcp.session import Session
 
-
 USER = {"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"}
 
 
