@@ -266,17 +266,17 @@ def test_pythons_tarfile_extracts_the_disk_and_its_holes(archive: Path, disk: Pa
 
 
 def test_go_reads_the_same_bytes_as_from_a_tar_without_holes(archive: Path, disk: Path) -> None:
-    """tar-split is a Go program with a copy of Go's archive/tar; of each member it writes down name, size and CRC-64."""
+    """tar-split is a Go program with a copy of Go's archive/tar; it writes down name, size and CRC-64 of members."""
     if shutil.which("tar-split") is None:
         pytest.skip("tar-split is missing: apt-get install tar-split")
     seen = disk.with_name("seen.json.gz")
-    command = ["tar-split", "disasm", "--no-stdout", "--output", seen]
+    command = ["tar-split", "disasm", "--no-stdout", "--output", str(seen)]
 
     def members() -> list[dict[str, object]]:
         entries = map(json.loads, gzip.decompress(seen.read_bytes()).splitlines())
         return [{**entry, "position": 0} for entry in entries if entry["type"] == 1]
 
-    subprocess.run([*command, archive], check=True, capture_output=True)
+    subprocess.run([*command, str(archive)], check=True, capture_output=True)
     sparse = members()
     os.truncate(disk, GIB)
     with subprocess.Popen(["tar", "-cf", "-", disk.name], cwd=disk.parent, stdout=subprocess.PIPE) as tar:
