@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lkcloud.errors import UsageError
 from lkcloud.provider import Blob
 from lkcloud_gcp import crc32c
-from lkcloud_gcp.errors import explain, status_of
+from lkcloud_gcp.errors import explain, fault, status_of
 from lkcloud_gcp.session import Session
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ KIND = "object"
 
 MOST_SOURCES = 32
 """Objects that one compose request takes (https://cloud.google.com/storage/docs/composite-objects)."""
+
+_BATCH = 100
+"""Requests in one: https://cloud.google.com/storage/docs/batch"""
 
 _AT_ONCE = 8
 """Requests side by side: the SDK's client keeps ten connections."""
@@ -143,7 +146,29 @@ def delete(session: Session, stored: Stored) -> None:
 
 def delete_all(session: Session, bucket: str, prefix: str) -> None:
     """Delete every object whose name begins with PREFIX."""
-    side_by_side(lambda stored: delete(session, stored), listed(session, bucket, prefix))
+    found = listed(session, bucket, prefix)
+    batches = [found[first : first + _BATCH] for first in range(0, len(found), _BATCH)]
+    side_by_side(lambda batch: _delete_together(session, batch), batches)
+
+
+def _delete_together(session: Session, batch: Sequence[Stored]) -> None:
+    """Delete the objects of BATCH by one request; if that fails for any, each by itself."""
+
+    def ask(*, timeout: float, retry: None) -> None:
+        with session.storage.batch():
+            for stored in batch:
+                blob = session.storage.bucket(stored.bucket).blob(stored.name, generation=stored.generation)
+                blob.delete(timeout=timeout, retry=retry)
+
+    with session.errors(f"deleting {batch[0].url} and others"):
+        try:
+            session.attempt(ask)
+        except Exception as error:
+            if fault(error) is None:
+                raise
+            # One may be gone, which is well, and another be held: the answer is of the first that failed only.
+            for stored in batch:
+                delete(session, stored)
 
 
 def side_by_side(call: Callable[[T], R], items: Iterable[T]) -> list[R]:

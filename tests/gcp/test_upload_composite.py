@@ -40,7 +40,7 @@ from tests.gcp.pushing import (
 
 PARTS = 5
 BUSY = ApiError(503, "backendError", "Backend Error", "ServiceUnavailable")
-STORAGE = ("objects.put", "objects.compose", "objects.list", "objects.get", "objects.delete", "buckets.get")
+STORAGE = ("objects.put", "objects.compose", "objects.list", "objects.get", "objects.delete", "batch", "buckets.get")
 
 
 @pytest.fixture
