@@ -142,28 +142,29 @@ def test_another_project(engine: Computing) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "status"),
+    ("method", "path", "body", "reason"),
     [
-        ("GET", "global/images?maxresults=1", b"", 400),
-        ("POST", "global/images?requestid=1", b"{}", 400),
-        ("POST", "global/images", b"{", 400),
-        ("POST", "global/images", b"[]", 400),
-        ("POST", "global/images", b'{"name": "a", "labls": {}}', 400),
-        ("POST", "global/images", b'{"name": "a", "rawDisk": {"src": ""}}', 400),
-        ("POST", "global/images", b'{"name": 1}', 400),
-        ("POST", "global/images", b'{"name": "a", "labels": ["b"]}', 400),
-        ("POST", f"zones/{ZONE}/instances", b'{"name": "a", "disk": []}', 400),
-        ("PUT", "global/images/image", b"{}", 404),
-        ("GET", "global/snapshots", b"", 404),
-        ("GET", f"zones/{ZONE}/images", b"", 404),
-        ("GET", f"zones/{ZONE}x/instances", b"", 400),
+        ("GET", "global/images?maxresults=1", b"", "badRequest"),
+        ("POST", "global/images?requestid=1", b"{}", "badRequest"),
+        ("POST", "global/images", b"{", "badRequest"),
+        ("POST", "global/images", b"[]", "badRequest"),
+        ("POST", "global/images", b'{"name": "a", "labls": {}}', "badRequest"),
+        ("POST", "global/images", b'{"name": "a", "rawDisk": {"src": ""}}', "badRequest"),
+        ("POST", "global/images", b'{"name": 1}', "badRequest"),
+        ("POST", "global/images", b'{"name": "a", "labels": ["b"]}', "badRequest"),
+        ("POST", f"zones/{ZONE}/instances", b'{"name": "a", "disk": []}', "badRequest"),
+        ("PUT", "global/images/image", b"{}", "notFound"),
+        ("GET", "global/snapshots", b"", "notFound"),
+        ("GET", f"zones/{ZONE}/images", b"", "notFound"),
+        ("GET", f"zones/{ZONE}x/instances", b"", "invalid"),
     ],
 )
 def test_requests_that_no_client_should_make(
-    engine: Computing, method: str, path: str, body: bytes, status: int
+    engine: Computing, method: str, path: str, body: bytes, reason: str
 ) -> None:
     http = google.auth.transport.requests.AuthorizedSession(engine.session.credentials)
     url = f"{address(engine)}/compute/v1/projects/{engine.project}/{path}"
     answer = http.request(method, url, data=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code == status, answer.text
-    assert answer.json()["error"]["code"] == status
+    error = answer.json()["error"]
+    assert error["errors"][0]["reason"] == reason, answer.text
+    assert answer.status_code == error["code"] == (404 if reason == "notFound" else 400)
