@@ -23,6 +23,7 @@ needed=(
     "e2fsprogs|mke2fs|tests on ext4 file systems"
     "xz-utils|xz|tests on .xz images"
     "zstd|zstd|tests on .zst images"
+    "rclone|rclone|the test of the sandbox's Cloud Storage by a client in Go"
     "procps|ps|tests that look for processes left behind"
     "strace|strace|tests of failing system calls"
     "gcc|gcc|the benchmark's server"
