@@ -198,7 +198,8 @@ class _Sending:
         found = self._there.get(self._name(number))
         if found is not None and found.crc32c != packed.crc32c:
             self._replace(found)
-        stored = self._put(number, packed, timeout)
+            found = None
+        stored = found or self._put(number, packed, timeout)
         if stored.crc32c != packed.crc32c:
             raise self._in_the_way(stored)
         self._stored[number] = stored
