@@ -2,6 +2,7 @@
 """`convert` writes sparse, whole or not at all, and never over what it must not."""
 
 import filecmp
+import gzip
 import json
 import os
 import resource
@@ -17,9 +18,12 @@ from pathlib import Path
 
 import pytest
 
+import lkcloud
 from lkcloud.disk import open_disk
 from lkcloud.errors import ImageChanged, LkcloudError, UsageError
+from lkcloud.formats import gce
 from lkcloud.formats.convert import FORMATS, Converted, convert, format_for
+from lkcloud.formats.gzip_member import DEFAULT_LEVEL
 from lkcloud.reporting import Meter, Silent
 
 MIB = 1024 * 1024
@@ -52,13 +56,23 @@ def files(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     ("name", "form"),
-    [("a.raw", "raw"), ("a.img", "raw"), ("a.b.bin", "raw"), ("a.vhd", "vhd"), ("A.VHD", "vhd"), ("a.raw.vhd", "vhd")],
+    [
+        ("a.raw", "raw"),
+        ("a.img", "raw"),
+        ("a.b.bin", "raw"),
+        ("a.vhd", "vhd"),
+        ("A.VHD", "vhd"),
+        ("a.raw.vhd", "vhd"),
+        ("a.tar.gz", "gce"),
+        ("A.TAR.GZ", "gce"),
+        ("a.raw.tar.gz", "gce"),
+    ],
 )
 def test_the_ending_says_the_format(name: str, form: str) -> None:
     assert format_for(Path(name)).name == form
 
 
-@pytest.mark.parametrize("name", ["disk", "disk.iso", "vhd", ".vhd", "disk.vhdx"])
+@pytest.mark.parametrize("name", ["disk", "disk.iso", "vhd", ".vhd", "disk.vhdx", "disk.gz", "disk.tar", ".tar.gz"])
 def test_an_ending_that_says_nothing_is_refused_with_the_list(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         format_for(Path(name))
@@ -102,6 +116,36 @@ def test_there_and_back_again_is_the_same_file(form: str, raw: Path, out: Path) 
     write(raw, out / "disk.vhd", form)
     write(out / "disk.vhd", out / "back.raw")
     assert filecmp.cmp(raw, out / "back.raw", shallow=False)
+
+
+def test_the_compute_engine_tarball_is_what_tar_and_gzip_unpack(raw: Path, out: Path) -> None:
+    made = write(raw, out / "disk.tar.gz", "gce")
+    assert made.size == made.data == (out / "disk.tar.gz").stat().st_size
+    assert made.size < 2 * MIB, "the data of this disk repeats"
+    subprocess.run(["gzip", "-t", out / "disk.tar.gz"], check=True)
+    subprocess.run(["tar", "-xzf", "disk.tar.gz"], cwd=out, check=True)
+    os.truncate(raw, gce.ALIGNMENT)
+    with open_disk(raw) as disk, open_disk(out / "disk.raw") as back:
+        assert back.content().digest == disk.content().digest
+    assert (out / "disk.raw").stat().st_blocks * 512 < 17 * MIB
+
+
+def test_the_compute_engine_tarball_is_the_same_each_time_and_another_at_another_level(raw: Path, out: Path) -> None:
+    with lkcloud.open_disk(raw) as disk:
+        for name, level in (("a.tar.gz", None), ("b.tar.gz", DEFAULT_LEVEL), ("c.tar.gz", 3), ("d.tar.gz", 6)):
+            lkcloud.convert(disk, out / name, compression_level=level)
+    first, same, *others = [(out / f"{name}.tar.gz").read_bytes() for name in "abcd"]
+    assert first == same
+    assert len({first, *others}) == 3
+    assert {gzip.decompress(other) for other in others} == {gzip.decompress(first)}
+
+
+@pytest.mark.parametrize(("name", "level"), [("a.raw", 1), ("a.vhd", 0), ("a.tar.gz", 10), ("a.tar.gz", -1)])
+def test_a_level_that_makes_no_sense_is_refused(name: str, level: int, raw: Path, out: Path) -> None:
+    with lkcloud.open_disk(raw) as disk, pytest.raises(UsageError, match="compress") as caught:
+        lkcloud.convert(disk, out / name, compression_level=level)
+    assert caught.value.hint
+    assert files(out) == []
 
 
 def test_the_new_file_has_the_permissions_of_any_new_file(raw: Path, out: Path) -> None:
@@ -194,14 +238,15 @@ def test_of_many_runs_at_once_one_wins_and_the_file_is_whole(raw: Path, out: Pat
     assert files(out) == ["a.raw"]
 
 
-def test_an_image_that_changed_is_noticed_and_the_old_output_stays(raw: Path, out: Path) -> None:
+@pytest.mark.parametrize("form", ["raw", "gce"])
+def test_an_image_that_changed_is_noticed_and_the_old_output_stays(form: str, raw: Path, out: Path) -> None:
     (out / "a.raw").write_text("old")
     with open_disk(raw) as disk:
         disk.extents()
         with raw.open("r+b") as file:
             file.write(b"HEAD")
         with pytest.raises(ImageChanged):
-            convert(disk, out / "a.raw", format="raw", force=True)
+            convert(disk, out / "a.raw", format=form, force=True)
     assert (out / "a.raw").read_text() == "old"
     assert files(out) == ["a.raw"]
 
@@ -216,7 +261,7 @@ class Counting(Silent):
 
     @contextmanager
     def stage(self, title: str) -> Iterator[Meter]:
-        assert "a.vhd" in title
+        assert title in ("writing a.vhd", "writing a.tar.gz")
         yield self
 
     def expect(self, total: int, done: int = 0) -> None:
@@ -234,23 +279,30 @@ class Counting(Silent):
         pass
 
 
-def test_progress_ends_at_what_was_announced(raw: Path, out: Path) -> None:
+each_way_to_write = pytest.mark.parametrize(("name", "form"), [("a.vhd", "vhd"), ("a.tar.gz", "gce")])
+
+
+@each_way_to_write
+def test_progress_ends_at_what_was_announced(name: str, form: str, raw: Path, out: Path) -> None:
     reporter = Counting()
     with open_disk(raw) as disk:
-        result = convert(disk, out / "a.vhd", format="vhd", reporter=reporter)
-    assert reporter.done == reporter.expected == result.data
+        result = convert(disk, out / name, format=form, reporter=reporter)
+        expected = gce.tarball(disk).size if form == "gce" else result.data
+    assert reporter.done == reporter.expected == expected
 
 
-def test_ctrl_c_leaves_nothing(raw: Path, out: Path) -> None:
+@each_way_to_write
+def test_ctrl_c_leaves_nothing(name: str, form: str, raw: Path, out: Path) -> None:
     def press() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         threading.Event().wait(1)  # so that the main thread hears of it while there is work left
 
     reporter = Counting(press)
     with open_disk(raw) as disk, pytest.raises(KeyboardInterrupt):
-        convert(disk, out / "a.vhd", format="vhd", reporter=reporter)
+        convert(disk, out / name, format=form, reporter=reporter)
     assert reporter.done < reporter.expected, "the workers went on"
     assert files(out) == []
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("deflate")]
 
 
 @pytest.fixture
@@ -277,6 +329,16 @@ def test_a_full_file_system_is_told_with_what_is_needed(raw: Path, mounted: Call
     with pytest.raises(LkcloudError, match=r"no space left in .*: a\.vhd needs 167\d{5} bytes") as caught:
         write(raw, folder / "a.vhd", "vhd")
     assert caught.value.exit_code == 1
+    assert files(folder) == []
+    assert shutil.disk_usage(folder).used == 0
+
+
+def test_a_full_file_system_is_told_with_the_most_that_a_compressed_file_may_need(
+    make_raw: RawMaker, mounted: Callable[[str], Path]
+) -> None:
+    raw, folder = make_raw(8 * MIB, {0: os.urandom(8 * MIB)}), mounted("size=4M")
+    with pytest.raises(LkcloudError, match=r"no space left in .*: a\.tar\.gz needs up to 839\d{4} bytes"):
+        write(raw, folder / "a.tar.gz", "gce")
     assert files(folder) == []
     assert shutil.disk_usage(folder).used == 0
 
