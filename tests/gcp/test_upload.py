@@ -23,6 +23,7 @@ from tests.gcp.pushing import (
     DiskMaker,
     Noting,
     assert_same_bytes,
+    counted,
     names,
     noise,
     options_of,
@@ -107,7 +108,9 @@ def test_a_disk_that_changes_leaves_nothing(
     with pytest.raises(ImageChanged):
         gcp_upload(session, options_of(method=method), source, run)
     assert names(gcp) == []
-    assert gcp.holdings.store.sessions == {} or all(one.cancelled for one in gcp.holdings.store.sessions.values())
+    sessions = gcp.holdings.store.sessions.values()
+    assert len(sessions) == counted(gcp, "objects.start") == (method == "resumable")
+    assert all(one.cancelled for one in sessions)
 
 
 def test_an_object_of_somebody_else_stays(
