@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The program as a user meets it, where no cloud is needed."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -159,6 +160,9 @@ def test_tiny_disk_is_inspected_and_converted(lkcloud: Command, tmp_path: Path) 
     assert "--force" in lkcloud("convert", "tiny.raw", "tiny.vhd", code=2).stderr
     again = json.loads(lkcloud("inspect", "tiny.vhd", "--json").stdout)
     assert again["digest"] == report["digest"]
+    assert lkcloud("convert", "tiny.raw", "tiny.tar.gz", "--compression-level", "3").stdout == "tiny.tar.gz\n"
+    assert gzip.decompress((tmp_path / "tiny.tar.gz").read_bytes()).startswith(b"disk.raw\0")
+    assert "format gce" in lkcloud("convert", "tiny.raw", "x.vhd", "--compression-level", "3", code=2).stderr
 
 
 def test_quiet_says_nothing_but_the_result(lkcloud: Command) -> None:
