@@ -31,6 +31,8 @@ class Contestant:
 
     name: str
     command: Callable[[Path], Sequence[str | Path]] | None
+    rounds: int | None = None
+    """The most rounds for one that takes minutes and so varies little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,17 @@ class Contest:
     """Whether a run that does not count goes before, since a job so short would measure the disk's cache."""
     times: int = 1
     """How many times the rounds of other contests: short jobs vary more."""
+    output: str = ""
+    """The name of the file that each tool writes, if its size counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run; STATS is what the sink saw of it."""
+    """One run; STATS is what the sink saw of it, WRITTEN the bytes of the file that it wrote."""
 
     taken: Taken
     stats: Stats | None
+    written: int = 0
 
 
 @dataclass
@@ -93,6 +98,11 @@ class Figures:
         return statistics.median(seen) if seen else None
 
     @property
+    def written(self) -> float:
+        """Median bytes of the file that it wrote."""
+        return statistics.median(run.written for run in self.runs)
+
+    @property
     def at_work(self) -> float | None:
         """Median seconds of the work itself, as the tool tells: without starting, and without the control plane."""
         return self._told("read", "send")
@@ -118,7 +128,7 @@ def hold(contest: Contest, rounds: int) -> dict[str, Figures]:
         for contestant in contest.contestants:
             kept = figures[contestant.name]
             kept.skipped = contestant.command is None
-            if kept.skipped or kept.failed:
+            if kept.skipped or kept.failed or number >= (contestant.rounds or rounds * contest.times):
                 continue
             try:
                 run = _run(contestant, contest)
@@ -143,7 +153,8 @@ def _run(contestant: Contestant, contest: Contest) -> Run:
             "LKCLOUD_CACHE_DIR": f"{scratch}/cache",
         }
         if contest.sink is None:
-            return Run(measure.run(contestant.command(Path(scratch)), environment), None)
+            taken = measure.run(contestant.command(Path(scratch)), environment)
+            return Run(taken, None, Path(scratch, contest.output).stat().st_size if contest.output else 0)
         contest.sink.stats()
         taken = measure.run(contestant.command(Path(scratch)), environment | contest.sink.environment())
         return Run(taken, contest.sink.stats())
@@ -190,7 +201,7 @@ class Course:
 
     def _start_up(self) -> Contest:
         aws = Contestant("aws --version", _command(self.peers.aws, "--version"))
-        own = Contestant(LKCLOUD, lambda scratch: [_script("lkcloud"), "--help"])
+        own = Contestant(LKCLOUD, lambda scratch: [script("lkcloud"), "--help"])
         return Contest("start", "Start: lkcloud --help", (own, aws), warm_up=True, times=4)
 
     def _ebs(self, name: str, title: str, sink: Sink) -> Contest:
@@ -215,7 +226,7 @@ class Course:
 
     def _convert(self, kind: str, disk: TestDisk) -> Contest:
         def convert(scratch: Path) -> list[str | Path]:
-            return [_script("lkcloud"), "convert", disk.path, scratch / "disk.vhd", "--format", "vhd"]
+            return [script("lkcloud"), "convert", disk.path, scratch / "disk.vhd", "--format", "vhd"]
 
         def qemu(scratch: Path) -> list[str | Path]:
             options = ["-f", "raw", "-O", "vpc", "-o", "subformat=fixed,force_size=on"]
@@ -226,7 +237,7 @@ class Course:
         return Contest(f"convert-{kind}", title, contestants, None, disk.data / MIB, "MiB of data")
 
     def _read(self, kind: str, disk: TestDisk) -> Contest:
-        own = Contestant(LKCLOUD, lambda scratch: [_script("lkcloud"), "inspect", disk.path, "--json"])
+        own = Contestant(LKCLOUD, lambda scratch: [script("lkcloud"), "inspect", disk.path, "--json"])
         peer = Contestant("sha256sum", _command(self.peers.sha256sum, disk.path))
         title = f"Extents and content digest (lkcloud inspect), {kind} disk"
         return Contest(f"read-{kind}", title, (own, peer), None, disk.size / MIB, "MiB of disk")
@@ -240,6 +251,6 @@ def _command(program: Path | None, *words: str | Path) -> Callable[[Path], Seque
     return (lambda scratch: [program, *words]) if program else None
 
 
-def _script(name: str) -> Path:
+def script(name: str) -> Path:
     """Return the command that is installed beside this Python."""
     return Path(sys.executable).with_name(name)

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The disks that the benchmark sends: the same bytes on every machine, none of which can be compressed."""
+"""The disks of the benchmark.
+
+Those that are sent are the same bytes on every machine, none of which can be compressed. Those that are compressed hold
+programs of this machine, since there is no other way to have what a compressor meets.
+"""
 
 import os
 import random
@@ -35,7 +39,26 @@ def dense(folder: Path, size: int) -> TestDisk:
 
 def file_system(folder: Path, size: int, data: int) -> TestDisk:
     """Return a sparse disk whose ext4 file system holds about DATA bytes of files of all sizes."""
-    return _made(folder / f"ext4-{size // MIB}-{data // MIB}.raw", lambda path: _write_ext4(path, size, data))
+    return _made(
+        folder / f"ext4-{size // MIB}-{data // MIB}.raw",
+        lambda path: _write_ext4(path, size, lambda tree: _write_files(tree, data, random.Random(size))),
+    )
+
+
+def programs(folder: Path, size: int, data: int, *, source: Path = Path("/usr")) -> TestDisk:
+    """Return a sparse disk whose ext4 file system holds DATA bytes of the files below SOURCE, or all of them."""
+    path = folder / f"programs-{size // MIB}-{data // MIB}.raw"
+    return _made(path, lambda path: _write_ext4(path, size, lambda tree: _copy_files(source, tree, data)))
+
+
+def without_holes(disk: TestDisk) -> TestDisk:
+    """Return a copy of DISK with its holes written as zeros, as it comes from a tool that knows of no holes."""
+
+    def write(path: Path) -> None:
+        with disk.path.open("rb") as source, path.open("wb") as target:
+            shutil.copyfileobj(source, target, MIB)
+
+    return _made(disk.path.with_stem(f"{disk.path.stem}-allocated"), write)
 
 
 def _made(path: Path, write: Callable[[Path], None]) -> TestDisk:
@@ -63,24 +86,47 @@ def _write_noise(path: Path, size: int) -> None:
             file.write(noise.randbytes(min(MIB, size - start)))
 
 
-def _write_ext4(path: Path, size: int, data: int) -> None:
-    """Fill a folder and make a file system of it, as image builders do; needs no root.
+def _write_files(tree: Path, data: int, noise: random.Random) -> None:
+    """Write files of noise, in sizes that are spread as below /usr: half are under 12 KiB, most bytes in large ones."""
+    tree.mkdir()
+    left, number = data, 0
+    while left > 0:
+        length = min(left, max(1, round(12 * 1024 * noise.lognormvariate(0, 2))), 64 * MIB)
+        folder = tree / f"{number // 100:03}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{number % 100:02}").write_bytes(noise.randbytes(length))
+        left, number = left - length, number + 1
 
-    The sizes of the files are spread as those below /usr are: half of them under 12 KiB, most bytes in large ones.
-    """
-    with tempfile.TemporaryDirectory(dir=path.parent) as tree:
-        noise, left, number = random.Random(size), data, 0
-        while left > 0:
-            length = min(left, max(1, round(12 * 1024 * noise.lognormvariate(0, 2))), 64 * MIB)
-            folder = Path(tree, f"{number // 100:03}")
-            folder.mkdir(exist_ok=True)
-            (folder / f"{number % 100:02}").write_bytes(noise.randbytes(length))
-            left, number = left - length, number + 1
+
+def _copy_files(source: Path, tree: Path, data: int) -> None:
+    """Copy DATA bytes of the files below SOURCE to TREE, in the order of their names."""
+    left = data
+    for here, folders, names in os.walk(source):
+        folders.sort()
+        copy = tree / Path(here).relative_to(source)
+        copy.mkdir()
+        for name in sorted(names):
+            file = Path(here, name)
+            if file.is_symlink() or not file.is_file() or not 0 < file.stat().st_size <= min(left, 64 * MIB):
+                continue
+            if not os.access(file, os.R_OK):
+                continue
+            shutil.copyfile(file, copy / name)
+            left -= file.stat().st_size
+        if left < MIB:
+            return
+
+
+def _write_ext4(path: Path, size: int, fill: Callable[[Path], None]) -> None:
+    """FILL a folder that is not there yet and make a file system of it, as image builders do; needs no root."""
+    mke2fs = shutil.which("mke2fs", path=_PATH)
+    if mke2fs is None:
+        raise FileNotFoundError("mke2fs is needed (Debian: apt-get install e2fsprogs)")
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        tree = Path(scratch, "tree")
+        fill(tree)
         with path.open("wb") as file:
             file.truncate(size)
-        mke2fs = shutil.which("mke2fs", path=_PATH)
-        if mke2fs is None:
-            raise FileNotFoundError("mke2fs is needed (Debian: apt-get install e2fsprogs)")
         identity = "6c6b636c-6f75-6400-8000-000000000001"
         command = [mke2fs, "-q", "-t", "ext4", "-m", "0", "-U", identity, "-E", f"hash_seed={identity}"]
-        subprocess.run([*command, "-d", tree, str(path)], check=True)
+        subprocess.run([*command, "-d", str(tree), str(path)], check=True)

@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import tarballs
 from contests import BLOCK, LKCLOUD, MIB, Contest, Figures, Results
 
 
@@ -63,6 +64,11 @@ class Measured:
         own, other = self._of(contest, LKCLOUD), self._of(contest, peer)
         return own.wall / other.wall if own and other else None
 
+    def written_ratio(self, contest: str, peer: str) -> float | None:
+        """Return the size of the file that lkcloud wrote as a part of that of PEER."""
+        own, other = self._of(contest, LKCLOUD), self._of(contest, peer)
+        return own.written / other.written if own and other and other.written else None
+
     def sent_ratio(self, contest: str) -> float | None:
         """Return the bytes that lkcloud sent as a multiple of the data."""
         found = self._of(contest, LKCLOUD)
@@ -76,7 +82,7 @@ class Measured:
 
 _KIB = BLOCK // 1024
 
-GOALS = (
+GOALS: tuple[Goal, ...] = (
     Goal(f"EBS direct, blocks of {_KIB} KiB sent a second", 1000, True, lambda m: m.sending_rate("ebs")),
     Goal(
         "EBS direct with hashing, times the rate of boto3",
@@ -93,6 +99,26 @@ GOALS = (
     Goal("Huge sparse disk by EBS direct, MiB of memory", 256, False, lambda m: m.memory("memory-ebs")),
     Goal("Huge sparse disk as dynamic VHD, MiB of memory", 256, False, lambda m: m.memory("memory-vhd")),
 )
+
+
+def _tarball(kind: str) -> tuple[Goal, ...]:
+    """Return the goals of the Compute Engine tarball of one of the disks."""
+    contest = f"{tarballs.PREFIX}{kind}"
+
+    def time(peer: str, limit: float) -> Goal:
+        what = f"Tarball, {kind} disk, wall time to that of {peer}"
+        return Goal(what, limit, False, lambda m: m.wall_ratio(contest, peer))
+
+    size = Goal(
+        f"Tarball, {kind} disk, size to that of {tarballs.GZIP}",
+        1.12,
+        False,
+        lambda m: m.written_ratio(contest, tarballs.GZIP),
+    )
+    return time(tarballs.GZIP, 1 / 20), time(tarballs.PIGZ_6, 1 / 8), time(tarballs.IGZIP, 0.7), size
+
+
+GOALS += tuple(goal for kind in tarballs.KINDS for goal in _tarball(kind))
 
 
 def judge(measured: Measured) -> list[Verdict]:

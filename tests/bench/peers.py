@@ -21,6 +21,10 @@ class Peers:
     s5cmd: Path | None
     qemu_img: Path | None
     sha256sum: Path | None
+    tar: Path | None
+    pigz: Path | None
+    igzip: Path | None
+    """Of Debian's package isal."""
 
 
 def install(folder: Path) -> Peers:
@@ -42,6 +46,9 @@ def install(folder: Path) -> Peers:
         s5cmd=_there(folder / "bin/s5cmd"),
         qemu_img=_found("qemu-img"),
         sha256sum=_found("sha256sum"),
+        tar=_found("tar"),
+        pigz=_found("pigz"),
+        igzip=_found("igzip"),
     )
 
 

@@ -11,7 +11,18 @@ from typing import Any
 from contests import LKCLOUD, MIB, Contest, Figures
 from goals import Measured, Verdict
 
-_HEAD = ("tool", "wall s, median [min-max]", "CPU s", "RSS MiB", "a second", "at work", "sending", "sent/data", "ratio")
+_HEAD = (
+    "tool",
+    "wall s, median [min-max]",
+    "CPU s",
+    "RSS MiB",
+    "a second",
+    "at work",
+    "sending",
+    "sent/data",
+    "MiB out",
+    "ratio",
+)
 
 
 def table(contest: Contest, results: dict[str, Figures]) -> str:
@@ -45,6 +56,7 @@ def _row(contest: Contest, name: str, figures: Figures, own: Figures | None) -> 
         f"{contest.amount / at_work:,.0f}" if contest.amount and at_work else "",
         f"{contest.amount / sending:,.0f}" if contest.amount and sending else "",
         f"{sent / contest.data:.3f}" if sent and contest.data else "",
+        f"{figures.written / MIB:,.1f}" if figures.written else "",
         f"{figures.wall / own.wall:.2f}" if own and own.runs else "",
     )
 
@@ -55,7 +67,7 @@ def verdicts(found: Sequence[Verdict]) -> str:
     lines = ["Goals"]
     for verdict in found:
         bound = f"{'>=' if verdict.goal.at_least else '<='} {verdict.goal.limit:,g}"
-        lines.append(f"  {verdict.goal.what:52}  {bound:>9}  {_figure(verdict):>8}  {words[verdict.met]}")
+        lines.append(f"  {verdict.goal.what:61}  {bound:>9}  {_figure(verdict):>8}  {words[verdict.met]}")
     return "\n".join(lines)
 
 
@@ -124,6 +136,7 @@ def _figures(figures: Figures) -> dict[str, Any]:
         "cpu_median": round(figures.cpu, 4),
         "memory_bytes": figures.memory,
         "sent_bytes": figures.sent,
+        "written_bytes": figures.written,
         "at_work_seconds": figures.at_work,
         "sending_seconds": figures.sending,
     }

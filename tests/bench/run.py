@@ -14,6 +14,7 @@ import goals
 import peers
 import report
 import sink
+import tarballs
 from contests import Contest, Course
 from goals import Measured
 
@@ -31,7 +32,7 @@ def main() -> int:
     measured = Measured({}, {})
     try:
         with _course(quick=chosen.quick) as course:
-            for contest in _wanted(course, chosen.only):
+            for contest in _wanted(course, chosen.only, quick=chosen.quick):
                 measured.contests[contest.name] = contest
                 measured.results[contest.name] = contests.hold(contest, rounds)
                 print(report.table(contest, measured.results[contest.name]), end="\n\n", flush=True)
@@ -47,12 +48,18 @@ def main() -> int:
     return 1 if failed or any(verdict.met is False for verdict in found) else 0
 
 
-def _wanted(course: Course, names: list[str] | None) -> list[Contest]:
+def _wanted(course: Course, names: list[str] | None, *, quick: bool) -> Iterator[Contest]:
+    """Yield the contests; the disks of the tarballs, which are large, are made only for a contest that is wanted."""
     every = {contest.name: contest for contest in course.contests()}
+    known = (*every, *(f"{tarballs.PREFIX}{kind}" for kind in tarballs.KINDS))
     for name in names or ():
-        if name not in every:
-            raise LookupError(f"there is no contest {name}; there are {', '.join(every)}")
-    return [contest for name, contest in every.items() if not names or name in names]
+        if name not in known:
+            raise LookupError(f"there is no contest {name}; there are {', '.join(known)}")
+    wanted = names or known
+    yield from (contest for name, contest in every.items() if name in wanted)
+    for kind in tarballs.KINDS:
+        if f"{tarballs.PREFIX}{kind}" in wanted:
+            yield tarballs.contest(kind, tarballs.disk(kind, FOLDER, quick=quick), course.peers)
 
 
 def _arguments() -> argparse.Namespace:
