@@ -30,8 +30,9 @@ class Used(Enum):
 
     EVERYWHERE = "every command"
     LAUNCH = "commands that start a test machine"
-    PUBLISH = "commands that lead others to an image"
-    """A push with one of these boots the image first, unless the user says that it shall not."""
+    SHARE = "commands that let others use an image"
+    PROMOTE = "commands that lead others to an image"
+    """A push with one of these two boots the image first, unless the user says that it shall not."""
 
 
 class Options(BaseModel):

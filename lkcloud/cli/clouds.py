@@ -44,8 +44,8 @@ def _builders() -> "Mapping[str, Builder]":
         "test": (images.test_command, (*account, Used.LAUNCH)),
         "list": (images.list_command, account),
         "show": (images.show_command, account),
-        "share": (lifecycle.share_command, (*account, Used.PUBLISH)),
-        "promote": (lifecycle.promote_command, (*account, Used.PUBLISH)),
+        "share": (lifecycle.share_command, (*account, Used.SHARE)),
+        "promote": (lifecycle.promote_command, (*account, Used.PROMOTE)),
         "deprecate": (lifecycle.deprecate_command, account),
         "delete": (images.delete_command, account),
     }

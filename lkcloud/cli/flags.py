@@ -74,9 +74,9 @@ def chosen(cloud: str, options: type[M], context: typer.Context, values: Mapping
     return registry.options_from(options, given, called=flag, hint=hint)
 
 
-def given(options: type[Options], context: typer.Context, use: Used) -> list[str]:
-    """Return the flags of the fields with the mark USE that were given, by flag or by environment."""
-    marked = (key for key, field in options.model_fields.items() if use in field.metadata)
+def given(options: type[Options], context: typer.Context, *uses: Used) -> list[str]:
+    """Return the flags of the fields with one of the marks USES that were given, by flag or by environment."""
+    marked = (key for key, field in options.model_fields.items() if any(use in field.metadata for use in uses))
     return [flag(key) for key in marked if _source(context, key) != "DEFAULT" and context.params[key]]
 
 

@@ -22,7 +22,7 @@ def share_command(cloud: str) -> Callable[..., None]:
             provider = provider_of(cloud, ctx, values)
             if not isinstance(provider, Shares):
                 raise UsageError(f"{cloud} cannot share images yet", hint="see lkcloud providers")
-            if not given(type(provider.options), ctx, Used.PUBLISH):
+            if not given(type(provider.options), ctx, Used.SHARE):
                 raise UsageError("nobody is named who may use the image", hint=f"see lkcloud share {cloud} --help")
             provider.share(find_image(provider, reference, ctx), run)
 
@@ -38,7 +38,7 @@ def promote_command(cloud: str) -> Callable[..., None]:
             provider = provider_of(cloud, ctx, values)
             if not isinstance(provider, Promotes):
                 raise UsageError(f"{cloud} cannot promote images yet", hint="see lkcloud providers")
-            if not given(type(provider.options), ctx, Used.PUBLISH):
+            if not given(type(provider.options), ctx, Used.PROMOTE):
                 raise UsageError("no name is given to promote the image to", hint=f"see lkcloud promote {cloud} --help")
             provider.promote(find_image(provider, reference, ctx), run)
 

@@ -80,7 +80,7 @@ def command(cloud: str) -> Callable[..., None]:
         from lkcloud.disk import open_disk
 
         expectation = boot.Expectation(patterns=tuple(expect), timeout=timeout)
-        leading = given(type(options), ctx, Used.PUBLISH)
+        leading = given(type(options), ctx, Used.SHARE, Used.PROMOTE)
         if test is None:
             test = bool(leading)
         if (expect or keep) and not test:

@@ -217,7 +217,15 @@ class _Sending:
             if error.status != 412:
                 raise
         # An earlier attempt, whose answer was lost, has put it, or another run that uploads the same.
-        return objects.look(self._session, target.bucket, target.name, timeout=_LOOK)
+        try:
+            return objects.look(self._session, target.bucket, target.name, timeout=_LOOK)
+        except Exception as error:
+            if status_of(error) != 404:
+                raise
+            raise Conflict(
+                f"gcp: another run has uploaded the same, and removed its parts from {self._upload.folder}",
+                hint="wait until it has ended, and run the same command again",
+            ) from error
 
     def _replace(self, found: Stored) -> None:
         objects.delete(self._session, found)

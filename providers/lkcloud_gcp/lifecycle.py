@@ -26,11 +26,21 @@ def promote(session: Session, options: GcpOptions, image: Image, run: Run) -> No
     family = options.family
     if family is None:
         return
-    from google.cloud import compute_v1
-
     before = _shown(session, image).family
     if before == family:
-        return
+        run.reporter.note(f"{image.id} is in the family {family} already")
+    else:
+        _join(session, image, family, run)
+        left = f", no longer in {before}" if before else ""
+        run.reporter.note(f"{image.id} is in the family {family}{left}")
+    head = _head(session, family)
+    if head and head != image.id:
+        run.reporter.warn(f"the family {family} still leads to {head}: deprecate that if {image.id} is to be taken")
+
+
+def _join(session: Session, image: Image, family: str, run: Run) -> None:
+    from google.cloud import compute_v1
+
     with run.reporter.stage("promote") as meter:
         doing = f"putting {image.id} into the family {family}"
         request = compute_v1.PatchImageRequest(
@@ -41,11 +51,6 @@ def promote(session: Session, options: GcpOptions, image: Image, run: Run) -> No
         )
         operation = session.call(doing, lambda **how: session.images.patch_unary(request=request, **how))
         operations.wait(session, operation, doing=doing, meter=meter)
-    left = f", no longer in {before}" if before else ""
-    run.reporter.note(f"{image.id} is in the family {family}{left}")
-    head = _head(session, family)
-    if head and head != image.id:
-        run.reporter.warn(f"the family {family} still leads to {head}: deprecate that if {image.id} is to be taken")
 
 
 def _head(session: Session, family: str) -> str:

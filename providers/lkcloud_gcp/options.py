@@ -76,7 +76,7 @@ class GcpOptions(Options):
 
     family: Annotated[
         str | None,
-        Used.PUBLISH,
+        Used.PROMOTE,
         Field(description="Image family; the image joins it last, after its boot test if there is one."),
     ] = None
     architecture: Annotated[Architecture | None, Field(description="Architecture; the disk tells if not given.")] = None
@@ -113,12 +113,10 @@ class GcpOptions(Options):
 
     share_with: Annotated[
         Texts,
-        Used.PUBLISH,
+        Used.SHARE,
         Field(description="Who may use the image, such as user:EMAIL, group:EMAIL or domain:NAME; can be repeated."),
     ] = ()
-    public: Annotated[bool, Used.PUBLISH, Field(description="Let everybody with a Google account use the image.")] = (
-        False
-    )
+    public: Annotated[bool, Used.SHARE, Field(description="Let everybody with a Google account use the image.")] = False
 
     zone: Annotated[str, Used.LAUNCH, Field(description="Zone of the test instance.")] = "us-central1-a"
     machine_type: Annotated[

@@ -47,7 +47,7 @@ class _Upload:
             if stored is not None:
                 run.reporter.note(f"the bytes are there already, in {stored.url}")
             else:
-                stored = self._send(transfer, run)
+                stored = self._send_or_find(transfer, run)
                 self._require_key(stored)
             transfer.forget()
             self._tidy(run)
@@ -69,6 +69,15 @@ class _Upload:
     @property
     def _folder(self) -> str:
         return naming.parts_folder(self.options.object_prefix, self.source.name, self.source.digest)
+
+    def _send_or_find(self, transfer: Transfer, run: Run) -> Stored:
+        """Return the object when it is there; a run of another machine may have been quicker."""
+        try:
+            return self._send(transfer, run)
+        except Conflict:
+            if (found := self._there()) is None:
+                raise
+            return found
 
     def _send(self, transfer: Transfer, run: Run) -> Stored:
         tarball = Tarball(self.source.disk, self.options.compression_level)

@@ -70,6 +70,13 @@ def test_an_image_is_deprecated_for_another(lkcloud: Command, tiny: Path) -> Non
     assert "no name is given" in lkcloud("promote", "gcp", "new", code=2).stderr
 
 
+@pytest.mark.usefixtures("gcp")
+def test_an_option_of_another_verb_is_refused(lkcloud: Command, tiny: Path) -> None:
+    lkcloud("push", "gcp", tiny, "--name", "new")
+    for verb, option in (("share", ("--family", "stable")), ("promote", ("--public",))):
+        assert option[0] in lkcloud(verb, "gcp", "new", *option, code=2).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -53,7 +53,7 @@ def test_an_image_joins_its_family_once(gcp: GcpStandIn, session: Session, image
     assert head(session, "stable") == "image"
     assert noting.notes == ["image is in the family stable"]
     assert noting.warnings == []
-    assert promote(session, image, run, "stable").notes == []
+    assert promote(session, image, run, "stable").notes == ["image is in the family stable already"]
     assert counted(gcp, "images.patch") == 1
 
 
@@ -71,6 +71,7 @@ def test_a_family_that_leads_elsewhere_is_warned_of(gcp: GcpStandIn, session: Se
     assert head(session, "stable") == "newer"
     [warning] = noting.warnings
     assert "leads to newer" in warning
+    assert promote(session, image, run, "stable").warnings == [warning]
 
 
 @pytest.mark.parametrize("operation", ["images.patch", "globalOperations.get", "images.getFromFamily"])

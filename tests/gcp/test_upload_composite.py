@@ -13,7 +13,7 @@ from lkcloud.errors import Conflict, Corrupt, ImageChanged, Refused
 from lkcloud.provider import Run
 from lkcloud.sandbox.http import Response
 from lkcloud.transfer.journal import Journal
-from lkcloud_gcp import naming
+from lkcloud_gcp import naming, objects
 from lkcloud_gcp.sandbox import GcpStandIn, Seen
 from lkcloud_gcp.sandbox.errors import ApiError
 from lkcloud_gcp.session import Session
@@ -169,6 +169,31 @@ def test_a_part_in_the_way_is_a_conflict(gcp: GcpStandIn, session: Session, buck
     gcp.traffic.hooks.append(be_quicker)
     with pytest.raises(Conflict, match="another run is uploading other bytes"):
         upload(session, disk, run)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_whose_parts_another_one_removes(
+    finished: bool, gcp: GcpStandIn, session: Session, bucket: str, disk: Disk, run: Run, tmp_path: Path
+) -> None:
+    def be_quicker(one: Seen) -> Response | None:
+        """Let the other run finish between the attempt at a part and the look at what is in its place."""
+        if one.phase != "before" or one.operation != "objects.put" or not one.path.endswith("4m-000001"):
+            return None
+        gcp.traffic.hooks.clear()
+        with OtherMachine(tmp_path) as other, open_disk(disk.path) as own:
+            own.content()
+            blob = upload(session, own, other)
+        if not finished:
+            objects.remove(session, blob)  # as after the import
+        return ApiError(412, "conditionNotMet", "no", "PreconditionFailed").xml()
+
+    gcp.traffic.hooks.append(be_quicker)
+    if finished:
+        assert_same_bytes(gcp, upload(session, disk, run, workers=1), disk, tmp_path)
+        assert len(names(gcp)) == 1
+    else:
+        with pytest.raises(Conflict, match="another run"):
+            upload(session, disk, run, workers=1)
 
 
 def test_an_object_that_is_not_what_was_sent_is_removed(
