@@ -185,6 +185,8 @@ class _UnusableError(Exception):
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    # Who reads the address of an unfinished upload may write to it: this is for its owner alone, in any folder.
+    path.touch(mode=0o600)
     connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
     try:
         _prepare(connection)

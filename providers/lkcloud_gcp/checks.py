@@ -4,7 +4,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from lkcloud.errors import LkcloudError, NotAuthenticated, NotFound, Refused, UsageError
+from lkcloud.errors import LkcloudError, NotAuthenticated, NotFound, Refused, Unreachable, UsageError
 from lkcloud.provider import Finding, Source
 from lkcloud_gcp import bucket, images, resource_manager
 from lkcloud_gcp.errors import status_of
@@ -90,8 +90,8 @@ def _bucket(session: Session, options: GcpOptions) -> list[Finding]:
     """Look at the bucket: that it is there and ours, that objects can be made in it and removed again."""
     try:
         found = bucket.find(session, options)
-    except NotAuthenticated:
-        raise
+    except (NotAuthenticated, Unreachable):
+        raise  # nothing is known of the bucket
     except LkcloudError as error:
         return [Finding(error.message, error.hint)]
     if found is None:

@@ -49,6 +49,8 @@ storage.googleapis.com or that of a service account's address.
 _CONSTRAINT = re.compile(r"\bconstraints/[A-Za-z0-9.]+[A-Za-z0-9]")
 """An organisation policy that stands in the way."""
 _SERVICE = re.compile(r"\b[a-z]+\.googleapis\.com\b")
+_POOL = re.compile(r"^HTTPS?Connection(?:Pool)?\(host='([^']*)', port=\d+\): ")
+"""How urllib3 begins to tell what went wrong."""
 _PROJECT = re.compile(r"resource 'projects/[^/']+'")
 
 _ON_THE_LINE = (
@@ -256,7 +258,14 @@ def _is_certificate(error: Exception) -> bool:
 
 def _first_line(error: Exception) -> str:
     """Return the first line of an error of the SDK in the house's form."""
+    error = _innermost(error)
     # google.auth puts the answer's text beside the message; the message is the first.
     first = str(error.args[0]) if isinstance(error, auth.GoogleAuthError) and error.args else str(error)
-    text = (first.strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    return text[:1].lower() + text[1:]
+    text = _POOL.sub(r"\1: ", (first.strip().splitlines() or [type(error).__name__])[0].rstrip("."))
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+def _innermost(error: Exception) -> Exception:
+    """Return what went wrong on the line, without what requests, urllib3 and google.auth have wrapped around it."""
+    inner = getattr(error, "reason", None) or (error.args[0] if error.args else None)
+    return _innermost(inner) if isinstance(inner, Exception) else error

@@ -147,7 +147,7 @@ def test_sandbox_in_a_relative_folder(lkcloud: Command, monkeypatch: pytest.Monk
         assert "sandbox env" in lkcloud("sandbox", "up").stdout
         assert str(tmp_path / "here") in lkcloud("sandbox", "status").stdout
     finally:
-        assert lkcloud("sandbox", "down").stdout == "aws stopped\n"
+        assert lkcloud("sandbox", "down").stdout == "aws stopped\ngcp stopped\n"
     assert lkcloud("sandbox", "down").stderr == "no sandbox runs\n"
 
 

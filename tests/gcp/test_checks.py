@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from lkcloud.disk import Disk
-from lkcloud.errors import NotAuthenticated, UsageError
+from lkcloud.errors import NotAuthenticated, Unreachable, UsageError
 from lkcloud.provider import Finding
 from lkcloud.sandbox.http import Response
 from lkcloud_gcp import GcpOptions, resource_manager
@@ -200,3 +200,9 @@ def test_a_project_is_needed(gcp: GcpStandIn, disk: Disk, monkeypatch: pytest.Mo
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", path)
     with pytest.raises(UsageError, match="no project is known"):
         list(check(Session(), GcpOptions(), source_of(disk)))
+
+
+def test_who_cannot_be_reached_has_refused_nothing(gcp: GcpStandIn, bucket: str, look: Look) -> None:
+    refuse(gcp, "buckets.get", ApiError(503, "backendError", "Backend Error"), 99)
+    with pytest.raises(Unreachable):
+        look()

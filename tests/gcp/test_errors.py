@@ -204,6 +204,18 @@ def test_a_page_of_a_proxy_is_not_shown() -> None:
     assert found.message == f"gcp: {DOING}: HTTP status 404"
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_line_that_is_down_is_told_in_few_words(wrapped: bool) -> None:
+    with pytest.raises(requests.ConnectionError) as raised:
+        requests.get("http://127.0.0.1:9/storage/v1/b", timeout=5)
+    error = auth.TransportError(raised.value) if wrapped else raised.value
+    said = told(error)
+    assert (
+        said.message == f"gcp: {DOING}: 127.0.0.1: Failed to establish a new connection: [Errno 111] Connection refused"
+    )
+    assert isinstance(said, Unreachable)
+
+
 def test_the_request_stands_not_before_what_google_says() -> None:
     plain = _raised(404, b'{"error": {"code": 404, "message": "Not Found"}}')
     assert told(plain).message == f"gcp: {DOING}: Not Found"

@@ -37,6 +37,16 @@ def test_it_is_in_the_folder_that_the_environment_names() -> None:
         assert journal.note == ""
 
 
+def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    """An address of an unfinished upload is as good as a key to it."""
+    tmp_path.chmod(0o755)
+    with Journal.open(tmp_path / "journal.db") as journal, journal.transfer("x") as transfer:
+        transfer.begin("https://storage.googleapis.com/upload?upload_id=secret")
+        files = [file for file in tmp_path.iterdir() if file.is_file()]
+        assert len(files) > 1
+        assert all(file.stat().st_mode & 0o077 == 0 for file in files)
+
+
 def test_a_transfer_that_is_over_takes_no_receipts() -> None:
     with Journal.open() as journal:
         with journal.transfer("image") as transfer:
