@@ -36,6 +36,7 @@ _WINDOW = 32 * 1024  # as far as deflate looks back
 _ZEROS = bytes(PIECE)
 _RAW = -15  # deflate without any frame, with that window
 _ISAL_LEVELS = range(4)
+_ISAL_MEMORY = 3  # of 1 to 9; codes are fitted to the data more often than with 8: 0.6 % smaller, 6 % slower
 _FINAL_BLOCK = b"\x03\x00"  # the last block, of fixed codes, with nothing but the code for its end
 _POLYNOMIAL = 0xEDB8_8320  # of CRC-32, its highest power in the lowest bit
 _ONE = 0x8000_0000  # the polynomial 1 in that order
@@ -102,7 +103,7 @@ class _Compressor(Protocol):
 
 def _compressor(level: int, dictionary: bytes) -> _Compressor:
     if isal_zlib is not None and level in _ISAL_LEVELS:
-        return isal_zlib.compressobj(level=level, wbits=_RAW, zdict=dictionary)
+        return isal_zlib.compressobj(level=level, wbits=_RAW, memLevel=_ISAL_MEMORY, zdict=dictionary)
     # ISA-L's level 0 compresses, zlib's does not.
     return zlib.compressobj(max(level, 1), zlib.DEFLATED, _RAW, zdict=dictionary)
 

@@ -19,6 +19,7 @@ _PIECE = 1024 * 1024
 _WORKERS = 2
 
 _RANGE = 4 * gzip_member.PIECE  # what a worker compresses at a time: some tens of milliseconds
+_FLUSH = 32 * 1024 * 1024  # so much is sent to the disk while the processors have more to do, not all of it in the end
 
 
 def write_sparse(layout: Layout, file: int, meter: Meter) -> None:
@@ -68,12 +69,21 @@ def write_gzip(layout: Layout, file: int, meter: Meter, *, level: int) -> int:
         return gzip_member.deflate(layout, offset, min(_RANGE, layout.size - offset), level=level)
 
     position = _write_all(file, gzip_member.HEADER, 0)
-    crc = 0
-    with closing(in_order(compress, range(0, layout.size, _RANGE), name="deflate")) as compressed:
+    flushed, flush, crc = position, None, 0
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="flush") as flusher,
+        closing(in_order(compress, range(0, layout.size, _RANGE), name="deflate")) as compressed,
+    ):
         for made in compressed:
             position = _write_all(file, made.data, position)
             crc = gzip_member.combined(crc, made.crc, made.length)
             meter.advance(made.length)
+            if position - flushed >= _FLUSH and (flush is None or flush.done()):
+                if flush:
+                    flush.result()
+                flush, flushed = flusher.submit(os.fdatasync, file), position
+    if flush:
+        flush.result()  # the kernel tells each failure once only, so whoever flushes in the end would not hear of it
     return _write_all(file, gzip_member.trailer(crc, layout.size), position)
 
 

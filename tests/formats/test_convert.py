@@ -370,10 +370,11 @@ import json, sys
 from pathlib import Path
 from lkcloud.disk import open_disk
 from lkcloud.errors import LkcloudError
-from lkcloud.formats.convert import convert
+from lkcloud.formats.convert import convert, format_for
 try:
+    output = Path(sys.argv[2])
     with open_disk(sys.argv[1]) as disk:
-        convert(disk, Path(sys.argv[2]), format="raw", force=sys.argv[3] == "force")
+        convert(disk, output, format=format_for(output).name, force=sys.argv[3] == "force")
 except LkcloudError as error:
     print(json.dumps([type(error).__name__, error.message]))
 else:
@@ -383,12 +384,12 @@ else:
 
 @pytest.fixture
 def with_faults(raw: Path, out: Path) -> Callable[..., tuple[str, str]]:
-    """A function that converts to out/a.raw in a process whose system calls fail as told.
+    """A function that converts to out/a.raw, or another NAME there, in a process whose system calls fail as told.
 
     Only calls on the output's folder count, whatever Python itself opens; with anywhere=True all calls do.
     """
 
-    def run(*faults: str, force: bool = False, anywhere: bool = False) -> tuple[str, str]:
+    def run(*faults: str, force: bool = False, anywhere: bool = False, name: str = "a.raw") -> tuple[str, str]:
         strace = shutil.which("strace")
         if strace is None:
             pytest.skip("strace is missing: apt-get install strace")
@@ -396,7 +397,7 @@ def with_faults(raw: Path, out: Path) -> Callable[..., tuple[str, str]]:
             pytest.skip("strace may not trace here")
         tracer = [strace, "-f", "-qq", "-o", str(out.parent / "trace"), *([] if anywhere else ["-P", str(out)])]
         injections = [argument for fault in faults for argument in ("-e", f"inject={fault}")]
-        command = [sys.executable, "-c", CONVERT, str(raw), str(out / "a.raw"), "force" if force else "keep"]
+        command = [sys.executable, "-c", CONVERT, str(raw), str(out / name), "force" if force else "keep"]
         answer = subprocess.run([*tracer, *injections, *command], capture_output=True, text=True, check=False)
         if answer.returncode:
             return "killed", str(answer.returncode)
@@ -474,3 +475,14 @@ def test_a_disk_that_fails_while_it_is_written_is_told(
     assert (kind, message.endswith("Input/output error")) == ("LkcloudError", True)
     assert (out / "a.raw").read_text() == "old"
     assert files(out) == ["a.raw"]
+
+
+def test_a_failure_while_a_compressed_file_is_flushed_is_told(
+    make_raw: RawMaker, out: Path, with_faults: Callable[..., tuple[str, str]]
+) -> None:
+    """The kernel tells it only to the flush in the background; the last one of all then succeeds."""
+    noise = os.urandom(4 * MIB)
+    make_raw(80 * MIB, dict.fromkeys(range(0, 80 * MIB, 4 * MIB), noise))  # where the fixture made its own
+    kind, message = with_faults("fdatasync:error=EIO:when=1", anywhere=True, name="a.tar.gz")
+    assert (kind, message.endswith("Input/output error")) == ("LkcloudError", True)
+    assert files(out) == []
