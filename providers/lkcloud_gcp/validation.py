@@ -28,8 +28,11 @@ _ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 """https://cloud.google.com/storage/docs/buckets#naming: 3 to 63 characters, or 222 with dots, each piece at most 63;
 no IP address, no `goog` in front and no `google` in it."""
 
-_PREFIX = re.compile(r"(?!/)[^\x00-\x1f\x7f#?*\[\]]*")
-"""https://cloud.google.com/storage/docs/objects#naming: what an object's name must not or should not have."""
+_PREFIX = re.compile(r"((?!\.\.?/)[A-Za-z0-9._~-]+/)*[A-Za-z0-9._~-]*")
+"""What a URL has as it is (RFC 3986, 2.3): images.insert takes the tarball by URL, and is documented with plain names.
+
+What it makes of one with an escape, or with a character that wants one, is not known.
+"""
 _MAX_OBJECT = 1024
 _SUFFIX = 64 + len("/.parts/000000")
 """Bytes that lkcloud itself needs of an object's name, beside prefix and image."""
@@ -119,7 +122,7 @@ def _bucket(options: GcpOptions, source: Source) -> Iterator[Finding]:
     if not _PREFIX.fullmatch(options.object_prefix):
         yield Finding(
             f"--object-prefix {options.object_prefix!r} cannot be used",
-            "leave out a / in front, control characters and # ? * [ ]",
+            "use letters, digits, - . _ ~ and / between them, as in images/linux/",
         )
     if len(f"{options.object_prefix}{source.name}".encode()) + _SUFFIX > _MAX_OBJECT:
         yield Finding("the names of the objects would be too long", "give a shorter --object-prefix")
