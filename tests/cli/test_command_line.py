@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lkcloud.cli.push import default_name
+from lkcloud.sandbox.standin import stand_ins
 from tests.cli.conftest import Command
 
 SDKS = ("boto3", "botocore", "google", "azure", "moto")
@@ -147,7 +148,7 @@ def test_sandbox_in_a_relative_folder(lkcloud: Command, monkeypatch: pytest.Monk
         assert "sandbox env" in lkcloud("sandbox", "up").stdout
         assert str(tmp_path / "here") in lkcloud("sandbox", "status").stdout
     finally:
-        assert lkcloud("sandbox", "down").stdout == "aws stopped\ngcp stopped\n"
+        assert lkcloud("sandbox", "down").stdout == "".join(f"{cloud} stopped\n" for cloud in stand_ins())
     assert lkcloud("sandbox", "down").stderr == "no sandbox runs\n"
 
 
