@@ -71,7 +71,8 @@ def main() -> NoReturn:
     except LkcloudError as error:
         _fail(error.message, error.hint, error.exit_code)
     except typer.TyperException as error:
-        _fail(_lower(error.format_message()), f"see {_command(error)} --help", UsageError.exit_code)
+        said = error.format_message().replace(": Value error, ", ": ", 1)  # pydantic's words, by way of typer
+        _fail(_lower(said), f"see {_command(error)} --help", UsageError.exit_code)
     except typer.Abort:
         if not sys.stdin.isatty():
             print(file=sys.stderr)  # noqa: T201 - nobody's Enter has ended the line of the question

@@ -11,7 +11,8 @@ from lkcloud_gcp.errors import status_of
 from lkcloud_gcp.options import GcpOptions
 from lkcloud_gcp.session import Session
 
-_OBJECTS = ("storage.objects.create", "storage.objects.delete", "storage.objects.get", "storage.objects.list")
+_DELETE = "storage.objects.delete"
+_OBJECTS = ("storage.objects.create", _DELETE, "storage.objects.get", "storage.objects.list")
 """What an upload does with the objects of the bucket; composing creates, and reads the parts."""
 
 _DAY = 86_400
@@ -103,10 +104,15 @@ def _bucket(session: Session, options: GcpOptions) -> list[Finding]:
                 "make it (gcloud storage buckets create), or leave --bucket out: then lkcloud makes one",
             )
         ]
-    return [*_allowed(session, found.name), *_kept(session, options, found.name)]
+    return [*_allowed(session, options, found.name), *_kept(session, options, found.name)]
 
 
-def _allowed(session: Session, name: str) -> list[Finding]:
+def _removes(options: GcpOptions) -> bool:
+    """Tell whether a push removes objects: parts, or the tarball in the end."""
+    return options.method == "composite" or not options.keep_object
+
+
+def _allowed(session: Session, options: GcpOptions, name: str) -> list[Finding]:
     """Ask which permissions we have on the bucket: no permission is needed for that.
 
     https://cloud.google.com/storage/docs/json_api/v1/buckets/testIamPermissions
@@ -115,7 +121,8 @@ def _allowed(session: Session, name: str) -> list[Finding]:
         f"asking what is allowed on the bucket {name}",
         lambda **how: session.storage.bucket(name).test_iam_permissions(list(_OBJECTS), **how),
     )
-    missing = [permission for permission in _OBJECTS if permission not in have]
+    needed = [permission for permission in _OBJECTS if permission != _DELETE or _removes(options)]
+    missing = [permission for permission in needed if permission not in have]
     if not missing:
         return []
     return [
@@ -135,7 +142,7 @@ def _kept(session: Session, options: GcpOptions, name: str) -> list[Finding]:
             raise
         return []  # who may only use it is not shown how it keeps things
     seconds = shown.retention_period or 0
-    if not seconds or (options.method == "resumable" and options.keep_object):
+    if not seconds or not _removes(options):
         return []
     return [
         Finding(

@@ -98,6 +98,11 @@ def test_bad_input_is_told_before_anything_is_made(
     assert hint.startswith("hint: ")
 
 
+def test_a_word_that_is_no_choice_is_told_plainly(lkcloud: Command, tiny: Path) -> None:
+    done = lkcloud("push", "gcp", tiny, "--method", "pigeon", code=2)
+    assert "'LKCLOUD_GCP_METHOD'): 'pigeon' is not one of" in done.stderr
+
+
 def test_without_credentials(lkcloud: Command, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     done = lkcloud("push", "gcp", tiny, "--project", "p", code=4)

@@ -170,6 +170,12 @@ def test_a_missing_permission_on_the_bucket_is_named(gcp: GcpStandIn, bucket: st
     assert "storage.objectUser" in finding.hint
 
 
+def test_who_removes_nothing_need_not_be_allowed_to(gcp: GcpStandIn, bucket: str, look: Look) -> None:
+    gcp.windows.denied_permissions = ("storage.objects.delete",)
+    assert look(bucket=bucket, method="resumable", keep_object=True) == []
+    assert look(bucket=bucket, method="composite", keep_object=True) != []
+
+
 def test_a_bucket_that_keeps_everything_is_an_obstacle(session: Session, bucket: str, look: Look) -> None:
     kept = session.storage.get_bucket(bucket)
     kept.retention_period = 10 * 86_400
