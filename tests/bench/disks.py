@@ -10,7 +10,7 @@ import random
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,10 +45,13 @@ def file_system(folder: Path, size: int, data: int) -> TestDisk:
     )
 
 
-def programs(folder: Path, size: int, data: int, *, source: Path = Path("/usr")) -> TestDisk:
-    """Return a sparse disk whose ext4 file system holds DATA bytes of the files below SOURCE, or all of them."""
+def programs(folder: Path, size: int, data: int, sources: Sequence[str]) -> TestDisk:
+    """Return a sparse disk whose ext4 file system holds DATA bytes of the files below SOURCES, or all of them.
+
+    SOURCES are patterns of absolute paths, the first ones being used up first.
+    """
     path = folder / f"programs-{size // MIB}-{data // MIB}.raw"
-    return _made(path, lambda path: _write_ext4(path, size, lambda tree: _copy_files(source, tree, data)))
+    return _made(path, lambda path: _write_ext4(path, size, lambda tree: _copy_files(sources, tree, data)))
 
 
 def without_holes(disk: TestDisk) -> TestDisk:
@@ -98,23 +101,27 @@ def _write_files(tree: Path, data: int, noise: random.Random) -> None:
         left, number = left - length, number + 1
 
 
-def _copy_files(source: Path, tree: Path, data: int) -> None:
-    """Copy DATA bytes of the files below SOURCE to TREE, in the order of their names."""
+def _copy_files(sources: Sequence[str], tree: Path, data: int) -> None:
+    """Copy DATA bytes of the files below SOURCES to TREE, in the order of their names; none of them twice."""
     left = data
-    for here, folders, names in os.walk(source):
-        folders.sort()
-        copy = tree / Path(here).relative_to(source)
-        copy.mkdir()
-        for name in sorted(names):
-            file = Path(here, name)
-            if file.is_symlink() or not file.is_file() or not 0 < file.stat().st_size <= min(left, 64 * MIB):
-                continue
-            if not os.access(file, os.R_OK):
-                continue
-            shutil.copyfile(file, copy / name)
-            left -= file.stat().st_size
-        if left < MIB:
+    for file in _files(sources):
+        copy = tree / file.relative_to("/")
+        if copy.exists() or not 0 < file.stat().st_size <= min(left, 64 * MIB) or not os.access(file, os.R_OK):
+            continue
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+        left -= file.stat().st_size
+        if left < data // 100:
             return
+
+
+def _files(sources: Sequence[str]) -> Iterator[Path]:
+    for pattern in sources:
+        for source in sorted(Path("/").glob(pattern.lstrip("/"))):
+            for here, folders, names in os.walk(source):
+                folders.sort()
+                files = (Path(here, name) for name in sorted(names))
+                yield from (file for file in files if file.is_file() and not file.is_symlink())
 
 
 def _write_ext4(path: Path, size: int, fill: Callable[[Path], None]) -> None:

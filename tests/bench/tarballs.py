@@ -23,6 +23,10 @@ PIGZ_6 = "tar | pigz -6"
 PIGZ_1 = "tar | pigz -1"
 IGZIP = "tar | igzip -1"
 
+# What most machines have much of, in an order that gives each disk a mix of its own; then whatever there is.
+_SPARSE = ("/usr/lib/python3*", "/usr/lib/git-core", "/usr/lib/gcc", "/usr/share/doc", "/usr/share/locale")
+_DENSE = ("/usr/lib/*-linux-gnu", "/usr/lib/llvm-*", "/usr/lib/jvm", "/usr/lib/gcc", "/usr/lib/python3*", "/usr")
+
 _TAR = ("--format=oldgnu", "-S", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--mode=0644")
 _PIPE = 'set -o pipefail; output=$1; shift; packer=$1; shift; "$@" | $packer >"$output"'
 
@@ -30,8 +34,8 @@ _PIPE = 'set -o pipefail; output=$1; shift; packer=$1; shift; "$@" | $packer >"$
 def disk(kind: str, folder: Path, *, quick: bool) -> TestDisk:
     """Return the disk of KIND, one of KINDS, made in FOLDER if it is not there."""
     if kind == "dense":
-        return disks.programs(folder, *((GIB, 700 * MIB) if quick else (2 * GIB, 1700 * MIB)))
-    sparse = disks.programs(folder, *((4 * GIB, 300 * MIB) if quick else (8 * GIB, 600 * MIB)))
+        return disks.programs(folder, *((GIB, 700 * MIB) if quick else (2 * GIB, 1700 * MIB)), _DENSE)
+    sparse = disks.programs(folder, *((4 * GIB, 300 * MIB) if quick else (8 * GIB, 600 * MIB)), (*_SPARSE, *_DENSE))
     return sparse if kind == "sparse" else disks.without_holes(sparse)
 
 
