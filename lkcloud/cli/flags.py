@@ -57,15 +57,20 @@ def _parameter(cloud: str, key: str, field: FieldInfo) -> inspect.Parameter:
 
 
 def chosen(cloud: str, options: type[M], context: typer.Context, values: Mapping[str, Any]) -> M:
-    """Build OPTIONS from what was given by flag or by environment.
+    """Build OPTIONS from what was given by flag or by environment, also by one that was set after the flags were read.
 
-    Raises UsageError that names the flag.
+    So a sandbox can say where its things are, for as long as no flag says otherwise. Raises UsageError that names the
+    flag.
     """
-    given = {
-        key: _lines(variable(cloud, key)) if source == "ENVIRONMENT" and isinstance(value, list | tuple) else value
-        for key, value in values.items()
-        if key in options.model_fields and (source := _source(context, key)) != "DEFAULT"
-    }
+    given: dict[str, Any] = {}
+    for key, value in values.items():
+        name = variable(cloud, key)
+        if key not in options.model_fields:
+            continue
+        if _source(context, key) not in ("DEFAULT", "ENVIRONMENT"):
+            given[key] = value
+        elif os.environ.get(name):
+            given[key] = _lines(name) if isinstance(value, list | tuple) else os.environ[name]
 
     def hint(field: str) -> str:
         also = f"; it can come from {variable(cloud, field)} as well" if field else ""

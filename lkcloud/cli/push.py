@@ -90,7 +90,8 @@ def command(cloud: str) -> Callable[..., None]:
             running(cloud, sandbox=sandbox, remembering=not dry_run) as run,
             open_disk(image, reporter=run.reporter) as disk,
         ):
-            provider = registry.make(cloud, options)
+            # Anew: the sandbox has its own words in the environment.
+            provider = registry.make(cloud, chosen(cloud, type(options), ctx, values))
             if test and not isinstance(provider, Launches):
                 raise UsageError(f"{cloud} cannot boot a test machine", hint="leave --test out")
             if leading and not test:
