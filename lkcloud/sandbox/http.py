@@ -2,6 +2,7 @@
 """An HTTP/1.1 server of kept-alive connections whose bodies are streams, on the loopback address."""
 
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -211,15 +212,16 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Serves APPLICATION on a free port of the loopback address, a thread a connection."""
+    """Serves APPLICATION on a free port of the loopback address, a thread a connection; over TLS if it has CONTEXT."""
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = 256
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, context: ssl.SSLContext | None = None) -> None:
         super().__init__((LOOPBACK, 0), _Handler)
         self.application = application
+        self._context = context
         self._thread = Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     def server_bind(self) -> None:
@@ -227,10 +229,17 @@ class Server(ThreadingHTTPServer):
         TCPServer.server_bind(self)
         self.server_name, self.server_port = LOOPBACK, self.socket.getsockname()[1]
 
+    def get_request(self) -> tuple[socket.socket, object]:
+        """Take a connection; its TLS handshake is left to the thread that reads it, so that it keeps no other waiting."""
+        connection, address = super().get_request()
+        if self._context is not None:
+            connection = self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
+
     @property
     def address(self) -> str:
         """The URL of the server."""
-        return f"http://{LOOPBACK}:{self.server_port}"
+        return f"{'https' if self._context else 'http'}://{LOOPBACK}:{self.server_port}"
 
     def start(self) -> None:
         """Serve from now on, in a thread of its own."""

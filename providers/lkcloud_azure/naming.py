@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How what we make on Azure is named and found again: tags, names, resource ids."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+NAME = "lkcloud-name"
+"""Tag: the name that the image has for lkcloud; in a gallery it is no part of the version's own name."""
+
+DIGEST = "lkcloud-digest"
+"""Tag: the content digest, 64 hexadecimal digits. A tag's value has at most 256 characters
+(https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources)."""
+
+VERSION = "lkcloud-version"
+"""Tag: what these tags mean."""
+
+FORMAT_VERSION = "1"
+"""Value of the version tag. A later lkcloud that gives these tags another meaning counts up."""
+
+IMAGE = "lkcloud-image"
+"""Tag of a test machine and of what is made with it: the id of the image that it tests."""
+
+COMPUTE = "Microsoft.Compute"
+NETWORK = "Microsoft.Network"
+STORAGE = "Microsoft.Storage"
+
+_ID = re.compile(
+    r"/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)"
+    r"/providers/(?P<namespace>[^/]+)/(?P<rest>[^/]+/[^/]+(?:/[^/]+/[^/]+)*)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceId:
+    """A resource's id: KINDS and NAMES alternate in it, such as ("galleries", "images", "versions").
+
+    https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules: ids are compared without
+    regard to case.
+    """
+
+    subscription: str
+    group: str
+    namespace: str
+    kinds: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        pairs = "".join(f"/{kind}/{name}" for kind, name in zip(self.kinds, self.names, strict=True))
+        return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}/providers/{self.namespace}{pairs}"
+
+    @classmethod
+    def parse(cls, text: str) -> "ResourceId | None":
+        """Return TEXT as a resource id, None if it is none."""
+        match = _ID.fullmatch(text)
+        if match is None:
+            return None
+        words = match["rest"].split("/")
+        return cls(
+            match["subscription"], match["group"], match["namespace"], tuple(words[0::2]), tuple(words[1::2])
+        )
+
+    def is_of(self, *kinds: str) -> bool:
+        """Tell whether it is a resource of Microsoft.Compute of these KINDS."""
+        return self.namespace.lower() == COMPUTE.lower() and [kind.lower() for kind in self.kinds] == [
+            kind.lower() for kind in kinds
+        ]
+
+
+def tags_of(name: str, digest: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the tags of what belongs to the image NAME with the content DIGEST."""
+    return {**(extra or {}), NAME: name, DIGEST: digest, VERSION: FORMAT_VERSION}
+
+
+def upload_name(name: str, digest: str) -> str:
+    """Return the name of the managed disk, or of the page blob without its .vhd, that the bytes of NAME go to.
+
+    It is lower case and has at most 80 characters, as a disk's must; what makes it unique is the digest.
+    """
+    plain = re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")[:50].strip("-")
+    return f"lkcloud-{plain or 'disk'}-{digest[:16]}"
