@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One disk for one target: all that a worker, in this process or on another machine, needs to know of it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from lkcloud import registry
+from lkcloud.boot import Expectation
+from lkcloud.disk import open_disk
+from lkcloud.disk.inspect import inspect
+from lkcloud.errors import UsageError
+from lkcloud.release.model import BootTest, Source, Target
+from lkcloud.release.reading import Location, ReleaseFile
+from lkcloud.release.templates import UnknownWord, filled, filled_all
+
+if TYPE_CHECKING:
+    from lkcloud.provider import Options, Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """IMAGE of the release for TARGET on CLOUD: the disk FILE becomes the image NAME with OPTIONS of the cloud.
+
+    It can be sent to another process: of the options it has only what the file gives, texts and numbers, which
+    `provider` makes a model of where it runs.
+    """
+
+    target: str
+    image: str
+    cloud: str
+    file: Path
+    name: str
+    description: str
+    architecture: str
+    """As `lkcloud inspect` has it, "" where the disk does not tell."""
+    required: bool
+    replace: bool
+    test: Expectation | None
+    """None if the image is not booted."""
+    options: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """What it is called in what is told: `aws-eu/x86`."""
+        return f"{self.target}/{self.image}"
+
+    def provider(self) -> "Provider":
+        """Return the provider with the options. Raises UsageError for options that it does not take."""
+        model = registry.options_of(registry.load(self.cloud))
+        options: Options = registry.options_from(
+            model, self.options, called=str, hint=lambda field: f"see lkcloud push {self.cloud} --help ({field})"
+        )
+        return registry.make(self.cloud, options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Disk:
+    """A disk of the release, where it is and what its architecture is."""
+
+    source: Source
+    file: Path
+    architecture: str
+
+
+def jobs(file: ReleaseFile, only: tuple[str, ...] = ()) -> tuple[Job, ...]:
+    """Return the jobs of a release, in the order of its targets; ONLY names clouds or targets, () is all.
+
+    Each disk is opened and looked at, and not read. Raises UsageError for what is wrong with the file, and
+    UnusableImage for a disk that cannot be opened.
+    """
+    release = file.release
+    known = {word for target in release.targets for word in (target.cloud, target.label)}
+    for word in only:
+        if word not in known:
+            raise UsageError(
+                f"--only {word}: the release has no such cloud or target", hint=f"there are: {', '.join(sorted(known))}"
+            )
+    with ExitStack() as opened:
+        disks = [_disk(file, source, opened) for source in release.images]
+    return tuple(_unique(file, _jobs(file, disks, set(only))))
+
+
+def _disk(file: ReleaseFile, source: Source, opened: ExitStack) -> _Disk:
+    path = file.path.absolute().parent / source.file  # an absolute path stays as it is
+    facts = inspect(opened.enter_context(open_disk(path)))
+    return _Disk(source, path, facts.architecture or "")
+
+
+def _jobs(file: ReleaseFile, disks: list[_Disk], only: set[str]) -> Iterator[Job]:
+    for number, target in enumerate(file.release.targets):
+        if only and not only & {target.cloud, target.label}:
+            continue
+        for disk in disks:
+            if target.images is None or disk.source.id in target.images:
+                yield _job(file, number, target, disk)
+
+
+def _job(file: ReleaseFile, number: int, target: Target, disk: _Disk) -> Job:
+    release, source = file.release, disk.source
+    words = {"version": release.version, "image": source.id, "target": target.label}
+    if disk.architecture:
+        words["architecture"] = disk.architecture
+    where: Location = ("targets", number)
+
+    def fill(values: list[tuple[str | None, Location]]) -> str:
+        text, place = next((text, place) for text, place in values if text is not None)
+        try:
+            return filled(text, words)
+        except UnknownWord as error:
+            raise file.error(place, str(error), _words_hint(disk)) from None
+
+    source_at: Location = ("images", release.images.index(source))
+    name = fill([(target.name, (*where, "name")), (source.name, (*source_at, "name")), (release.name, ("name",))])
+    description = fill(
+        [
+            (target.description, (*where, "description")),
+            (source.description, (*source_at, "description")),
+            (release.description, ("description",)),
+        ]
+    )
+    return Job(
+        target=target.label,
+        image=source.id,
+        cloud=target.cloud,
+        file=disk.file,
+        name=name,
+        description=description,
+        architecture=disk.architecture,
+        required=target.required,
+        replace=target.replace,
+        test=_expectation(target, release.defaults.test),
+        options=_options(file, number, target, words, disk),
+    )
+
+
+def _options(
+    file: ReleaseFile, number: int, target: Target, words: Mapping[str, str], disk: _Disk
+) -> Mapping[str, Any]:
+    model = registry.options_of(registry.load(target.cloud))
+    try:
+        given = filled_all({**file.release.defaults.options.get(target.cloud, {}), **target.options}, words)
+    except UnknownWord as error:
+        raise file.error(("targets", number, "options"), str(error), _words_hint(disk)) from None
+    try:
+        model.model_validate(given)
+    except ValidationError as error:
+        raise file.options_error(error, number, model) from None
+    return dict(given)
+
+
+def _words_hint(disk: _Disk) -> str:
+    if disk.architecture:
+        return "write one of those words"
+    return f"write one of those words; of {disk.source.id} nothing tells the architecture"
+
+
+def _expectation(target: Target, default: BootTest | bool) -> Expectation | None:
+    chosen = default if target.test is None else target.test
+    if chosen is True and isinstance(default, BootTest):
+        chosen = default
+    if isinstance(chosen, BootTest):
+        return Expectation(chosen.expect, chosen.timeout)
+    return Expectation() if chosen else None
+
+
+def _unique(file: ReleaseFile, found: Iterator[Job]) -> Iterator[Job]:
+    """Yield what is FOUND. Raises UsageError where two disks would have one name at a target."""
+    names: dict[tuple[str, str], str] = {}
+    for job in found:
+        other = names.setdefault((job.target, job.name), job.image)
+        if other != job.image:
+            raise file.error(
+                ("name",),
+                f"the images {other} and {job.image} are both called {job.name} at {job.target}",
+                "put {image} or {architecture} into the name",
+            )
+        yield job
