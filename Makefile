@@ -39,7 +39,7 @@ lock: setup  ## take the newest versions that pyproject.toml allows
 	    --python-version 3.11 --no-header --upgrade -q -o requirements.lock
 
 setup: $(VENV)/.done
-$(VENV)/.done: requirements.lock pyproject.toml tests/packages.sh
+$(VENV)/.done: requirements.lock pyproject.toml tests/packages.sh tests/npm/package-lock.json
 	@PYTHON="$(PYTHON)" tests/packages.sh
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock

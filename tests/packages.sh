@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Install the Debian packages that the demo and the tests use; where that cannot be done, say what is missing,
+# Install the Debian and npm packages that the demo and the tests use; where that cannot be done, say what is missing,
 # what is skipped for it, and how to get it. Never fails for a missing package: the tests that need it skip. Fails
 # without a Python that is new enough.
 set -u
@@ -24,6 +24,13 @@ needed=(
     "xz-utils|xz|tests on .xz images"
     "zstd|zstd|tests on .zst images"
     "rclone|rclone|the test of the sandbox's Cloud Storage by a client in Go"
+    "libarchive-tools|bsdtar|the test of tarballs by bsdtar"
+    "tar-split|tar-split|the test of tarballs by a program in Go"
+    "pigz|pigz|the test of gzip members by pigz, and contests of the benchmark"
+    "isal|igzip|contests of the benchmark"
+    "nodejs|node|tests of the sandbox's Azure with Azurite, and a contest of the benchmark"
+    "libsecret-1-0|/usr/lib/*/libsecret-1.so.0|tests with azcopy, and contests of the benchmark"
+    "npm|npm|tests with Azurite and azcopy, and contests of the benchmark"
     "procps|ps|tests that look for processes left behind"
     "strace|strace|tests of failing system calls"
     "gcc|gcc|the benchmark's server"
@@ -80,6 +87,27 @@ for line in "${needed[@]}"; do
     IFS='|' read -r package sign skipped <<<"$line"
     there "$sign" || echo "missing: $package, so skipped: $skipped (on Debian or Ubuntu: sudo apt-get install $package)"
 done
+
+# Azurite and azcopy, at the versions of npm/package-lock.json, into .cache/npm: once, until that file changes.
+here=$(cd "$(dirname "$0")" && pwd)
+npm_folder=$here/../.cache/npm
+npm_packages() {
+    local programs=$npm_folder/node_modules/.bin
+    cmp -s "$here/npm/package-lock.json" "$npm_folder/installed.json" && [ -e "$programs/azurite-blob" ] && return
+    there node && there npm || return 0  # what is missing has been said
+    mkdir -p "$npm_folder" && cp "$here"/npm/package*.json "$npm_folder" || return
+    echo "installing: azurite and azcopy"
+    (cd "$npm_folder" && npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error) \
+        >"$log" 2>&1 || { tail -n 5 "$log"; return 1; }
+    # The package of azcopy is for editors that start it themselves: its program is no command, and cannot be run.
+    local azcopy=../@azure-tools/azcopy-linux/dist/bin/azcopy_linux_amd64
+    if [ "$(uname -m)" = x86_64 ]; then
+        chmod +x "$programs/$azcopy" && ln -sf "$azcopy" "$programs/azcopy" || return
+    fi
+    cp "$here/npm/package-lock.json" "$npm_folder/installed.json"
+}
+npm_packages || echo "missing: azurite and azcopy (npm), so skipped: tests with them, and contests of the benchmark"
+
 python=${PYTHON:-python3}
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     echo "lkcloud needs Python 3.11 or newer, and $python is $("$python" --version 2>&1 | head -n 1): name another one, as in make PYTHON=python3.12" >&2
