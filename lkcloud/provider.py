@@ -90,6 +90,8 @@ class Image:
     region: str
     id: str
     name: str
+    kind: str = "image"
+    """The cloud's word for it, such as `ami` or `gallery-image-version`."""
     digest: str = ""
     """The content digest of the disk it was made from; "" if lkcloud did not make it."""
     state: str = ""

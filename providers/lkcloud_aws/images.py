@@ -160,6 +160,7 @@ def _image(found: "ImageTypeDef", region: str) -> Image:
         region=region,
         id=found["ImageId"],
         name=name,
+        kind="ami",
         digest=digest,
         state=found["State"],
         ready=found["State"] == "available",

@@ -104,6 +104,7 @@ def image_of(shown: "compute_v1.Image") -> Image:
         region=REGION,
         id=shown.name,
         name=shown.name,
+        kind="compute-image",
         digest=digest_in(shown.labels),
         state=shown.status,
         ready=shown.status == READY,
