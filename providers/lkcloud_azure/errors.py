@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Azure's errors: whether to try again, and what to tell the user."""
 
+import re
+
 from azure.core import exceptions as core
 
 from lkcloud.errors import Conflict, LkcloudError, NotAuthenticated, NotFound, Refused, Unreachable, UsageError
 from lkcloud.transfer.http import TransportError, judge_transport
 from lkcloud.transfer.retry import Verdict
+
+_ENTRA = re.compile(r"AADSTS\d+: .*?(?=Trace ID:|\n|$)")
+"""https://learn.microsoft.com/entra/identity-platform/reference-error-codes"""
 
 
 def judge(error: Exception) -> Verdict:
@@ -38,6 +43,9 @@ def explain(error: Exception, doing: str) -> LkcloudError | None:
         return error
     text = f"azure: {doing}: {error.message if isinstance(error, core.AzureError) else error}".splitlines()[0]
     if isinstance(error, core.ClientAuthenticationError):
+        # What Entra ID says is behind what each credential of a chain says.
+        if found := _ENTRA.search(str(error)):
+            text = f"azure: {doing}: {found[0].strip()}"
         return NotAuthenticated(text, hint="sign in (az login), or set AZURE_CLIENT_ID, AZURE_TENANT_ID and a secret")
     if isinstance(error, core.HttpResponseError):
         kind: type[LkcloudError] = {400: UsageError, 404: NotFound, 409: Conflict, 412: Conflict}.get(

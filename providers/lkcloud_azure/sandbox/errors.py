@@ -57,10 +57,10 @@ class ApiError(Exception):
 def throttled() -> ApiError:
     """Return what a client is told that asks too often of Azure Resource Manager.
 
-    https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling
+    The words are those of Microsoft.Compute (Azure/aks-engine#2295). Seconds in Retry-After are few, for tests.
     """
-    message = "The request is being throttled as the limit has been reached for operation type - Write_Subscription."
-    return ApiError(429, "OperationNotAllowed", message, {"Retry-After": "1"})
+    message = "The server rejected the request because too many requests have been received for this subscription."
+    return ApiError(429, "OperationNotAllowed", message, {"Retry-After": "0"})
 
 
 def busy() -> ApiError:

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Azure on this machine: Entra ID, Azure Resource Manager with disks, images, galleries and machines, page blobs."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from lkcloud.sandbox.http import LOOPBACK, Response, Server
+from lkcloud.sandbox.traffic import Seen, Traffic
+from lkcloud_azure.sandbox import access
+from lkcloud_azure.sandbox.access import Tokens
+from lkcloud_azure.sandbox.certificate import Certificate
+from lkcloud_azure.sandbox.cloud import LOCATION, SUBSCRIPTION, Cloud
+from lkcloud_azure.sandbox.dispatch import Dispatcher
+from lkcloud_azure.sandbox.errors import busy, throttled
+from lkcloud_azure.sandbox.windows import Windows
+
+__all__ = ["AzureStandIn", "Seen", "Windows"]
+
+ACCOUNT = "lkcloudsandbox"
+"""The storage account that a new sandbox has."""
+
+
+def _throttled(seen: Seen) -> Response:
+    return busy().xml() if seen.service == "blob" else throttled().json()
+
+
+class AzureStandIn:
+    """The stand-in of Azure.
+
+    For tests in the same process: `windows` sets how long things take, `traffic` logs requests and has the hooks,
+    `holdings` is all that is held.
+    """
+
+    cloud: ClassVar[str] = "azure"
+
+    def __init__(self, home: Path) -> None:
+        self.windows = Windows()
+        self.traffic = Traffic(_throttled)
+        self._home = home
+        self._certificate = Certificate(home)
+        self.holdings = Cloud(home, self.windows, Tokens(self.windows))
+        self._dispatcher = Dispatcher(self.holdings, self.traffic)
+        self._server: Server | None = None
+
+    def start(self) -> None:
+        """Serve on free ports of the loopback address; return when they answer."""
+        self._server = Server(self._dispatcher, self._certificate.context)
+        self._server.start()
+        self._dispatcher.address = self._server.address
+
+    def environment(self) -> Mapping[str, str]:
+        """Return the environment variables that lead Azure's libraries and lkcloud here."""
+        assert self._server is not None, "start comes first"
+        # A proxy of the user's must not be asked for this machine; what it is not asked for already stays so.
+        mine = f"{LOOPBACK},localhost"
+        direct = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), mine)))
+        bundle = str(self._certificate.bundle)
+        return {
+            "NO_PROXY": direct,
+            "no_proxy": direct,
+            "REQUESTS_CA_BUNDLE": bundle,
+            "SSL_CERT_FILE": bundle,
+            "AZURE_TENANT_ID": access.TENANT,
+            "AZURE_CLIENT_ID": access.CLIENT,
+            "AZURE_CLIENT_SECRET": access.SECRET,
+            "AZURE_AUTHORITY_HOST": self._server.address,
+            "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION,
+            "LKCLOUD_AZURE_RESOURCE_MANAGER": self._server.address,
+            "LKCLOUD_AZURE_LOCATION": LOCATION,
+            "LKCLOUD_AZURE_STORAGE_ACCOUNT": ACCOUNT,
+        }
+
+    def idle(self) -> float:
+        """Return the seconds since the last request; 0 while machines run."""
+        return self.traffic.idle()
+
+    def reset(self) -> None:
+        """Empty the cloud: no machines, no images, no bytes. Address, certificate and credentials stay."""
+        with self.holdings.lock:
+            self.holdings.groups.clear()
+            self.holdings.resources.clear()
+            self.holdings.operations.clear()
+        for folder in ("disks", "images"):
+            shutil.rmtree(self._home / folder, ignore_errors=True)
+
+    def stop(self) -> None:
+        """End the servers and every machine."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def expire_credentials(self, *, expired: bool = True) -> None:
+        """Let no token be good from now on, or let them be good again."""
+        self.holdings.tokens.expired = expired

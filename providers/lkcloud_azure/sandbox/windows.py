@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long things take in the stand-in, and what it gives out or denies: what tests turn up, down or off."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Windows:
+    """Times in seconds unless said otherwise."""
+
+    operation: float = 0.05
+    """Any operation that goes on after its answer and is not named below."""
+    image: float = 0.2
+    """From the PUT of a managed image to its Succeeded."""
+    version: float = 0.3
+    """From the PUT of a gallery image version to its Succeeded: copying into its regions."""
+    vm_start: float = 0.1
+    """From the PUT of a virtual machine to PowerState/running."""
+    vm_stop: float = 0.1
+    """From deallocate, powerOff or delete to the end of it."""
+    boot_log: float = 0.0
+    """How long after its start a machine's serial log cannot be read yet."""
+    deleted_version: float = 0.0
+    """How long after a gallery image version is gone its definition says that it still has it (about 20 s were seen:
+    Azure/azure-rest-api-specs#19686)."""
+    retry_after: int = 0
+    """Whole seconds in Retry-After of operations; Azure's are 1 to 60 (Azure/azure-rest-api-specs#11559)."""
+    token_life: float = 3600.0
+    """How long an access token is good; Entra ID's are for 60 to 90 minutes."""
+    page_size: int = 200
+    """The longest page of a list."""
+    denied_actions: tuple[str, ...] = ()
+    """Actions, and data actions, that the identity is not allowed, such as `Microsoft.Compute/disks/write`; `*` stands
+    for any characters."""
+    unregistered: tuple[str, ...] = ()
+    """Resource providers that the subscription is not registered for, such as `Microsoft.Compute`."""

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Azure on this machine, for tests: started once a process, empty for each test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lkcloud_azure.sandbox import AzureStandIn, Windows
+from lkcloud_azure.session import Session
+
+SHORT = Windows(operation=0.01, image=0.02, version=0.02, vm_start=0.02, vm_stop=0.01)
+
+
+@pytest.fixture(scope="session")
+def serving_azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureStandIn]:
+    """Return the stand-in that all tests of the process use."""
+    stand_in = AzureStandIn(tmp_path_factory.mktemp("azure"))
+    stand_in.start()
+    yield stand_in
+    stand_in.stop()
+
+
+@pytest.fixture
+def azure(serving_azure: AzureStandIn, monkeypatch: pytest.MonkeyPatch, own_folders: Path) -> Iterator[AzureStandIn]:
+    """Return an empty Azure, which the environment leads to; what is set on it lasts for one test."""
+    for variable, value in serving_azure.environment().items():
+        monkeypatch.setenv(variable, value)
+    for name in Windows.__slots__:  # the stand-in's parts share one object
+        setattr(serving_azure.windows, name, getattr(SHORT, name))
+    serving_azure.reset()
+    serving_azure.traffic.clear()
+    yield serving_azure
+    serving_azure.traffic.hooks.clear()
+    serving_azure.expire_credentials(expired=False)
+    serving_azure.reset()
+
+
+@pytest.fixture(scope="session")
+def connected(serving_azure: AzureStandIn) -> Session:
+    """Return a session with its clients made: that is slow, and they serve all tests."""
+    with pytest.MonkeyPatch.context() as environment:
+        for variable, value in serving_azure.environment().items():
+            environment.setenv(variable, value)
+        session = Session(resource_manager=serving_azure.environment()["LKCLOUD_AZURE_RESOURCE_MANAGER"])
+        _ = session.credential, session.endpoint, session.scopes, session.subscription
+        _ = session.compute, session.network, session.storage, session.resources, session.authorization
+    return session
+
+
+@pytest.fixture
+def session(azure: AzureStandIn, connected: Session) -> Session:
+    """Return a session with an empty Azure."""
+    return connected
