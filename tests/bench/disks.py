@@ -7,6 +7,7 @@ programs of this machine, since there is no other way to have what a compressor 
 
 import os
 import random
+import re
 import shutil
 import subprocess
 import tempfile
@@ -62,6 +63,24 @@ def without_holes(disk: TestDisk) -> TestDisk:
             shutil.copyfileobj(source, target, MIB)
 
     return _made(disk.path.with_stem(f"{disk.path.stem}-allocated"), write)
+
+
+def aged(disk: TestDisk) -> TestDisk:
+    """Return a copy of DISK, whose ext4 file system lost a random half of its files and was trimmed then.
+
+    Its data is in thousands of places, as on a disk that was in use.
+    """
+
+    def write(path: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+            copy = Path(scratch, "disk.raw")
+            subprocess.run(["cp", "--sparse=always", disk.path, copy], check=True)
+            files = sorted(_ext4_files(copy))
+            removed = random.Random(disk.size).sample(files, len(files) // 2)
+            _debugfs(copy, [f'rm "{file}"' for file in removed], "-w")
+            _copy_used(copy, path)
+
+    return _made(disk.path.with_stem(f"{disk.path.stem}-aged"), write)
 
 
 def _made(path: Path, write: Callable[[Path], None]) -> TestDisk:
@@ -126,9 +145,7 @@ def _files(sources: Sequence[str]) -> Iterator[Path]:
 
 def _write_ext4(path: Path, size: int, fill: Callable[[Path], None]) -> None:
     """FILL a folder that is not there yet and make a file system of it, as image builders do; needs no root."""
-    mke2fs = shutil.which("mke2fs", path=_PATH)
-    if mke2fs is None:
-        raise FileNotFoundError("mke2fs is needed (Debian: apt-get install e2fsprogs)")
+    mke2fs = _program("mke2fs")
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         tree = Path(scratch, "tree")
         fill(tree)
@@ -137,3 +154,65 @@ def _write_ext4(path: Path, size: int, fill: Callable[[Path], None]) -> None:
         identity = "6c6b636c-6f75-6400-8000-000000000001"
         command = [mke2fs, "-q", "-t", "ext4", "-m", "0", "-U", identity, "-E", f"hash_seed={identity}"]
         subprocess.run([*command, "-d", str(tree), str(path)], check=True)
+
+
+def _program(name: str) -> str:
+    """Return where a program of e2fsprogs is."""
+    found = shutil.which(name, path=_PATH)
+    if found is None:
+        raise FileNotFoundError(f"{name} is needed (Debian: apt-get install e2fsprogs)")
+    return found
+
+
+def _debugfs(image: Path, commands: Sequence[str], *options: str) -> str:
+    """Let debugfs do COMMANDS with the ext4 file system in IMAGE, and return what it says."""
+    with tempfile.NamedTemporaryFile("w", suffix=".debugfs") as script:
+        script.write("\n".join(commands) + "\n")
+        script.flush()
+        command = [_program("debugfs"), *options, "-f", script.name, str(image)]
+        # What it says on stderr is its version, always.
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        return done.stdout
+
+
+def _ext4_files(image: Path) -> Iterator[str]:
+    """Yield the paths of all regular files, going down one level of folders at a time."""
+    folders = ["/"]
+    while folders:
+        told = _debugfs(image, [f'ls -p "{folder}"' for folder in folders])
+        here, folders = iter(folders), []
+        folder = ""
+        for line in told.splitlines():
+            if line.startswith("debugfs: "):
+                folder = next(here)
+            elif line.startswith("/"):
+                # /INODE/MODE/USER/GROUP/NAME/SIZE/
+                _, _, mode, _, _, name, *_ = line.split("/")
+                path = f"{folder.rstrip('/')}/{name}"
+                if mode.startswith("10"):
+                    yield path
+                elif name not in (".", "..") and mode.startswith("04"):
+                    folders.append(path)
+
+
+def _copy_used(image: Path, target: Path) -> None:
+    """Copy the blocks of the ext4 file system in IMAGE that are in use and are not zero."""
+    told = subprocess.run(
+        [_program("dumpe2fs"), str(image)], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ).stdout
+    found = re.search(r"^Block size: +(\d+)$", told, re.MULTILINE)
+    assert found is not None, told[:500]
+    block = int(found[1])
+    free: set[int] = set()
+    for ranges in re.findall(r"^  Free blocks: (.+)$", told, re.MULTILINE):
+        for piece in ranges.split(", "):
+            first, _, last = piece.partition("-")
+            free.update(range(int(first), int(last or first) + 1))
+    zeros = bytes(block)
+    with image.open("rb") as source, target.open("wb") as copy:
+        copy.truncate(image.stat().st_size)
+        for number in range(image.stat().st_size // block):
+            if number not in free:
+                data = os.pread(source.fileno(), block, number * block)
+                if data != zeros:
+                    os.pwrite(copy.fileno(), data, number * block)

@@ -6,6 +6,7 @@ import gzip
 import os
 import random
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -169,6 +170,22 @@ def test_the_disk_of_programs_holds_the_files_and_its_copy_has_no_holes(tmp_path
     assert (full.size, full.data) == (sparse.size, sparse.data)
     assert full.path.stat().st_blocks * 512 >= 64 * MIB
     assert filecmp.cmp(full.path, sparse.path, shallow=False)
+
+
+def test_the_aged_disk_has_half_of_the_files_and_nothing_of_the_others(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    pieces = {f"a {number:02}": random.Random(number).randbytes(40 * 1024) for number in range(40)}
+    for name, data in pieces.items():
+        (tmp_path / "tree" / name).write_bytes(data)
+    disk = disks.programs(tmp_path, 64 * MIB, 40 * 40 * 1024, [str(tmp_path / "tree")])
+    aged = disks.aged(disk)
+    assert disk.data - 20 * 40 * 1024 <= aged.data < disk.data - 18 * 40 * 1024  # what ext4 itself holds may change
+    held = aged.path.read_bytes()
+    assert sum(data in held for data in pieces.values()) == 20
+    checked = [shutil.which("e2fsck", path=f"{os.environ['PATH']}:/sbin") or "e2fsck", "-fn", aged.path]
+    assert subprocess.run(checked, capture_output=True, check=False).returncode == 0
+    aged.path.unlink()
+    assert disks.aged(disk).path.read_bytes() == held
 
 
 def test_memory_and_processor_time_are_those_of_the_command() -> None:
