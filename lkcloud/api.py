@@ -67,11 +67,16 @@ def boot_test(
         return boot.boot_test(chosen, image, run=run, expectation=expectation, keep=keep)
 
 
-def publish(image: Image, cloud: str, *, reporter: Reporter | None = None, **options: Any) -> None:
-    """Share and promote IMAGE as OPTIONS say (family="stable", public=True); that it boots is yours to have seen."""
+def publish(image: Image, cloud: str, *, reporter: Reporter | None = None, **options: Any) -> tuple[Image, ...]:
+    """Copy, share, promote and protect IMAGE as OPTIONS say (family="stable", public=True), and return the copies.
+
+    That it boots is yours to have seen.
+    """
     chosen = _provider(cloud, options)
     with pipeline.running(reporter or Silent(), remembering=False) as run:
-        pipeline.publish(chosen, image, run=run)
+        copies = pipeline.copy(chosen, image, run=run)
+        pipeline.publish(chosen, image, run=run, copies=copies)
+        return copies
 
 
 def deprecate(

@@ -3,7 +3,8 @@
 
 import shlex
 import tempfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,19 @@ from pathlib import Path
 from lkcloud.disk import BLOCK, Content, Disk
 from lkcloud.disk.inspect import inspect
 from lkcloud.errors import Conflict, LkcloudError, NotAuthenticated, Refused, Unreachable, UsageError
-from lkcloud.provider import Finding, Image, Leaves, Promotes, Provider, Run, Shares, Source, Tidies
+from lkcloud.provider import (
+    Copies,
+    Finding,
+    Image,
+    Leaves,
+    Promotes,
+    Protects,
+    Provider,
+    Run,
+    Shares,
+    Source,
+    Tidies,
+)
 from lkcloud.reporting import Reporter
 from lkcloud.transfer.journal import Journal
 
@@ -46,6 +59,10 @@ class Pushed:
     image: Image
     source: Source
     made: bool
+    sent: int = 0
+    """Bytes of the disk that travelled, in the cloud's format; none where all had arrived before."""
+    seconds: float = 0.0
+    """How long the push took, without a boot test."""
 
 
 @contextmanager
@@ -97,6 +114,11 @@ def push(
     Raises UsageError for what can be seen to be impossible, Refused for what the cloud would refuse, Conflict for a
     name that is taken, and what the provider's methods raise.
     """
+    began, before = time.monotonic(), run.tally.sent
+
+    def pushed(image: Image, *, made: bool) -> Pushed:
+        return Pushed(image, source, made, run.tally.sent - before, time.monotonic() - began)
+
     source = Source(disk=disk, name=name, facts=inspect(disk), description=description)
     _require(provider.validate(source), run.reporter, UsageError)
     _require(_check(provider, source, run), run.reporter, Refused)
@@ -107,13 +129,13 @@ def push(
     if existing and existing.digest == source.digest and existing.ready:
         run.reporter.note(f"{name} is there already as {existing.id}")
         _tidy(provider, source, run)
-        return Pushed(existing, source, made=False)
+        return pushed(existing, made=False)
     try:
         blob = provider.upload(source, run)
         if existing and existing.digest != source.digest:
             run.reporter.note(f"replacing {existing.id}")
             provider.delete(existing)
-        return Pushed(provider.register(source, blob, run), source, made=True)
+        return pushed(provider.register(source, blob, run), made=True)
     except LkcloudError as error:
         if _has_left(provider, name, error):
             removal = removal_command(provider.name, name)
@@ -121,15 +143,30 @@ def push(
         raise
 
 
-def publish(provider: Provider, image: Image, *, run: Run) -> None:
-    """Share and promote IMAGE as the options of PROVIDER say, which comes last: others may use it from then on.
+def copy(provider: Provider, image: Image, *, run: Run, replacing: bool = False) -> tuple[Image, ...]:
+    """Copy IMAGE to the places that the options of PROVIDER name, and return the copies; see `Copies.copy`.
 
-    A provider that can do neither has no such options. Raises what its methods raise.
+    A provider that cannot has no such options. Raises what its method raises.
     """
+    return provider.copy(image, run, replacing=replacing) if isinstance(provider, Copies) else ()
+
+
+def publish(provider: Provider, image: Image, *, run: Run, copies: Sequence[Image] = ()) -> None:
+    """Share, promote and protect IMAGE and its COPIES as the options of PROVIDER say.
+
+    This comes last: others may use them from then on. All are shared before the first is promoted. What a provider
+    cannot do it has no options for. Raises what its methods raise.
+    """
+    images = (image, *copies)
     if isinstance(provider, Shares):
-        provider.share(image, run)
+        for one in images:
+            provider.share(one, run)
     if isinstance(provider, Promotes):
-        provider.promote(image, run)
+        for one in images:
+            provider.promote(one, run)
+    if isinstance(provider, Protects):
+        for one in images:
+            provider.protect(one, run)
 
 
 def removal_command(cloud: str, name: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
-from lkcloud.reporting import Reporter, Silent
+from lkcloud.reporting import Reporter, Silent, Tally
 
 if TYPE_CHECKING:
     # Only names in annotations: a provider's options, which every help shows, need none of it.
@@ -30,9 +30,11 @@ class Used(Enum):
 
     EVERYWHERE = "every command"
     LAUNCH = "commands that start a test machine"
+    COPY = "commands that copy an image to other places"
     SHARE = "commands that let others use an image"
     PROMOTE = "commands that lead others to an image"
-    """A push with one of these two boots the image first, unless the user says that it shall not."""
+    """A push with one of these three boots the image first, unless the user says that it shall not."""
+    PROTECT = "commands that keep an image from being deleted"
 
 
 class Options(BaseModel):
@@ -107,10 +109,11 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a provider is given for one run: where to tell, and where to remember."""
+    """What a provider is given for one run: where to tell, where to remember, and where to count what is sent."""
 
     journal: "Journal"
     reporter: Reporter = field(default_factory=Silent)
+    tally: Tally = field(default_factory=Tally)
 
 
 class Provider(Protocol):
@@ -171,6 +174,23 @@ class Leaves(Protocol):
 
 
 @runtime_checkable
+class Copies(Protocol):
+    """Images can be copied to other places of the cloud, such as its regions; the options say to which.
+
+    A copy is an image like any other: the provider's other methods do what they do in the place where it is.
+    """
+
+    def copy(self, image: Image, run: Run, *, replacing: bool = False) -> tuple[Image, ...]:
+        """Return the copies of IMAGE in the places that the options name, in their order, when they can be used.
+
+        A copy has IMAGE's name, digest and tags, and whoever may use IMAGE may use it; one that is there already is not
+        made again. No place named: nothing done. Raises Conflict where other content has the name, unless REPLACING:
+        then that is deleted when the copy is ready. If a place fails, the others are done before the error is raised.
+        """
+        ...
+
+
+@runtime_checkable
 class Shares(Protocol):
     """Images can be given to others; the options say to whom."""
 
@@ -185,6 +205,15 @@ class Promotes(Protocol):
 
     def promote(self, image: Image, run: Run) -> None:
         """Let the moving name of the options lead to IMAGE. No name in them, nothing done."""
+        ...
+
+
+@runtime_checkable
+class Protects(Protocol):
+    """Images can be kept from being deleted by mistake; the options say how."""
+
+    def protect(self, image: Image, run: Run) -> None:
+        """Protect IMAGE, or no longer, as the options say. Nothing said, nothing done."""
         ...
 
 
@@ -264,8 +293,10 @@ _CAPABILITIES: tuple[tuple[str, type], ...] = (
     ("list", Lists),
     ("clean up", Leaves),
     ("boot test", Launches),
+    ("copy", Copies),
     ("share", Shares),
     ("promote", Promotes),
+    ("protect", Protects),
     ("deprecate", Deprecates),
 )
 """What some providers can besides: a word for the docs, and the Protocol."""

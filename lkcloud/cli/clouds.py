@@ -20,13 +20,15 @@ VERBS = {
     "test": "Boot an image and read its console.",
     "list": "List the images that lkcloud made.",
     "show": "Show one image.",
+    "copy": "Copy an image to other regions.",
     "share": "Let others use an image.",
-    "promote": "Make an image the one that a family leads to.",
+    "promote": "Make an image the one that a moving name leads to.",
+    "protect": "Keep an image from being deleted by mistake.",
     "deprecate": "Say that an image should no longer be used.",
     "delete": "Delete an image, or what an unfinished push left.",
 }
 
-OPTIONAL = ("share", "promote", "deprecate")
+OPTIONAL = ("copy", "share", "promote", "protect", "deprecate")
 """Verbs that not every cloud can, with the same words as its capabilities."""
 
 
@@ -44,8 +46,10 @@ def _builders() -> "Mapping[str, Builder]":
         "test": (images.test_command, (*account, Used.LAUNCH)),
         "list": (images.list_command, account),
         "show": (images.show_command, account),
+        "copy": (lifecycle.copy_command, (*account, Used.COPY)),
         "share": (lifecycle.share_command, (*account, Used.SHARE)),
         "promote": (lifecycle.promote_command, (*account, Used.PROMOTE)),
+        "protect": (lifecycle.protect_command, (*account, Used.PROTECT)),
         "deprecate": (lifecycle.deprecate_command, account),
         "delete": (images.delete_command, account),
     }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`lkcloud share|promote|deprecate CLOUD`: what others learn of an image."""
+"""`lkcloud copy|share|promote|protect|deprecate CLOUD`: what comes of an image after it has booted."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -9,9 +10,41 @@ import typer
 
 from lkcloud.cli.flags import given
 from lkcloud.cli.images import Reference, find_image, provider_of
-from lkcloud.cli.push import Sandbox, running
+from lkcloud.cli.push import Json, Sandbox, images_document, running
+from lkcloud.cli.settings import SETTINGS
 from lkcloud.errors import UsageError
-from lkcloud.provider import Deprecates, Deprecation, Promotes, Shares, Status, Used
+from lkcloud.provider import Copies, Deprecates, Deprecation, Promotes, Protects, Shares, Status, Used
+
+
+def copy_command(cloud: str) -> Callable[..., None]:
+    """Return the function behind `lkcloud copy CLOUD`."""
+
+    def copy(
+        *,
+        ctx: typer.Context,
+        reference: Reference,
+        replacing: Annotated[
+            bool, typer.Option("--replace", help="Put copies in the place of images with this name and other content.")
+        ] = False,
+        sandbox: Sandbox = False,
+        as_json: Json = False,
+        **values: Any,
+    ) -> None:
+        SETTINGS.json = as_json
+        with running(cloud, sandbox=sandbox, remembering=False) as run:
+            provider = provider_of(cloud, ctx, values)
+            if not isinstance(provider, Copies):
+                raise UsageError(f"{cloud} cannot copy images yet", hint="see lkcloud providers")
+            if not given(type(provider.options), ctx, Used.COPY):
+                raise UsageError("no place is named to copy the image to", hint=f"see lkcloud copy {cloud} --help")
+            copies = provider.copy(find_image(provider, reference, ctx), run, replacing=replacing)
+        if as_json:
+            typer.echo(json.dumps([images_document(one) for one in copies], indent=2))
+        for one in () if as_json else copies:
+            typer.echo(one.id)
+
+    copy.__doc__ = f"Copy an image on {cloud} to the places that the options name, and print the copies' ids."
+    return copy
 
 
 def share_command(cloud: str) -> Callable[..., None]:
@@ -44,6 +77,22 @@ def promote_command(cloud: str) -> Callable[..., None]:
 
     promote.__doc__ = f"Make an image on {cloud} the one that the name in the options leads to."
     return promote
+
+
+def protect_command(cloud: str) -> Callable[..., None]:
+    """Return the function behind `lkcloud protect CLOUD`."""
+
+    def protect(*, ctx: typer.Context, reference: Reference, sandbox: Sandbox = False, **values: Any) -> None:
+        with running(cloud, sandbox=sandbox, remembering=False) as run:
+            provider = provider_of(cloud, ctx, values)
+            if not isinstance(provider, Protects):
+                raise UsageError(f"{cloud} cannot protect images yet", hint="see lkcloud providers")
+            if not given(type(provider.options), ctx, Used.PROTECT):
+                raise UsageError("it is not said how to protect the image", hint=f"see lkcloud protect {cloud} --help")
+            provider.protect(find_image(provider, reference, ctx), run)
+
+    protect.__doc__ = f"Keep an image on {cloud} from being deleted by mistake, or no longer."
+    return protect
 
 
 def deprecate_command(cloud: str) -> Callable[..., None]:

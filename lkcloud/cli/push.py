@@ -17,11 +17,11 @@ from lkcloud.errors import LkcloudError, UsageError
 from lkcloud.provider import Launches, Used
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from lkcloud.boot import Boot
     from lkcloud.pipeline import Plan, Pushed
-    from lkcloud.provider import Run
+    from lkcloud.provider import Image, Run
     from lkcloud.reporting import Reporter
 
 Sandbox = Annotated[
@@ -62,7 +62,7 @@ def command(cloud: str) -> Callable[..., None]:
             bool | None,
             typer.Option(
                 "--test/--no-test",
-                help="Boot it and read its console. [default: only if it is then to be shared or promoted]",
+                help="Boot it and read its console. [default: only if it is then to be copied, shared or promoted]",
                 show_default=False,
             ),
         ] = None,
@@ -80,7 +80,7 @@ def command(cloud: str) -> Callable[..., None]:
         from lkcloud.disk import open_disk
 
         expectation = boot.Expectation(patterns=tuple(expect), timeout=timeout)
-        leading = given(type(options), ctx, Used.SHARE, Used.PROMOTE)
+        leading = given(type(options), ctx, Used.COPY, Used.SHARE, Used.PROMOTE)
         if test is None:
             test = bool(leading)
         if (expect or keep) and not test:
@@ -114,10 +114,11 @@ def command(cloud: str) -> Callable[..., None]:
             booted = None
             if test and isinstance(provider, Launches):
                 booted = _tested(provider, pushed, run, expectation, keep=keep, place=place)
-            pipeline.publish(provider, pushed.image, run=run)
-            _print_pushed(cloud, pushed, booted, run, as_json=as_json, place=place)
+            copies = pipeline.copy(provider, pushed.image, run=run, replacing=replacing)
+            pipeline.publish(provider, pushed.image, run=run, copies=copies)
+            _print_pushed(pushed, copies, booted, run, as_json=as_json, place=place)
 
-    push.__doc__ = f"Make IMAGE an image on {cloud}, and print its id."
+    push.__doc__ = f"Make IMAGE an image on {cloud}, and print its id; those of its copies on lines of their own."
     return push
 
 
@@ -162,21 +163,24 @@ def _tested(provider: Launches, pushed: "Pushed", run: "Run", expectation: Any, 
 
 
 def _print_pushed(
-    cloud: str, pushed: "Pushed", booted: "Boot | None", run: "Run", *, as_json: bool, place: str
+    pushed: "Pushed", copies: "Sequence[Image]", booted: "Boot | None", run: "Run", *, as_json: bool, place: str
 ) -> None:
+    image = pushed.image
     if as_json:
         document = {
-            **images_document(pushed.image),
+            **images_document(image),
             "made": pushed.made,
             "boot": None if booted is None else {"line": booted.line, "seconds": round(booted.seconds, 1)},
+            "copies": [images_document(one) for one in copies],
         }
         typer.echo(json.dumps(document, indent=2))
         return
-    typer.echo(pushed.image.id)
+    for one in (image, *copies):
+        typer.echo(one.id)
     if booted:
         run.reporter.note(f"it booted: {booted.line}")
     else:
-        run.reporter.note(f"next: lkcloud test {cloud} {pushed.image.id}{place}")
+        run.reporter.note(f"next: lkcloud test {image.cloud} {image.id}{place}")
 
 
 def images_document(image: Any) -> dict[str, Any]:
