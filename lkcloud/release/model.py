@@ -67,9 +67,9 @@ class Source(Entry):
     file: Annotated[
         Path, Field(description="A raw disk, or .gz, .xz, .zst, qcow2, VMDK, VHD(X); beside this file if relative.")
     ]
-    name: Annotated[
-        str | None, Field(description="Name of the images made of it, instead of that of the release.")
-    ] = None
+    name: Annotated[str | None, Field(description="Name of the images made of it, instead of that of the release.")] = (
+        None
+    )
     description: Annotated[
         str | None, Field(description="Text that the clouds keep with it, instead of that of the release.")
     ] = None

@@ -41,7 +41,7 @@ class ReleaseFile:
     def options_error(self, error: ValidationError, target: int, model: type[BaseModel]) -> UsageError:
         """Return what pydantic found wrong in the options of the target with this index, which are those of MODEL."""
         cloud = self.release.targets[target].cloud
-        return _explained(self.path, self._places, error, ("targets", target, "options"), model, cloud)
+        return _explained(self.path, self._places, error, _Place(("targets", target, "options"), model, cloud))
 
 
 def read(path: Path, environment: Mapping[str, str] | None = None) -> ReleaseFile:
@@ -54,7 +54,7 @@ def read(path: Path, environment: Mapping[str, str] | None = None) -> ReleaseFil
     try:
         release = Release.model_validate(data)
     except ValidationError as error:
-        raise _explained(path, places, error, (), Release) from None
+        raise _explained(path, places, error, _Place((), Release)) from None
     file = ReleaseFile(path, release, places)
     _check(file)
     return file
@@ -145,30 +145,33 @@ def _check_cloud(file: ReleaseFile, cloud: str, where: Location) -> None:
         raise file.error(where, f"there is no cloud called {cloud}", _choose(cloud, registry.clouds()))
 
 
+@dataclass(frozen=True)
+class _Place:
+    """The mapping at ABOVE, which MODEL describes; CLOUD is that of options, which may stand among the defaults."""
+
+    above: Location
+    model: type[BaseModel]
+    cloud: str = ""
+
+
 def _explained(
-    path: Path,
-    places: Mapping[Location, tuple[int, int]],
-    error: ValidationError,
-    above: Location,
-    model: type[BaseModel],
-    cloud: str = "",
+    path: Path, places: Mapping[Location, tuple[int, int]], error: ValidationError, at: "_Place"
 ) -> UsageError:
-    """Return the first thing that pydantic found wrong in the mapping at ABOVE, as an error of the file."""
-    found = error.errors(include_url=False)
-    # Of what could be one of several forms, the errors of each are listed; the longest way is the nearest to the value.
-    first = found[0]
+    """Return the first thing that pydantic found wrong in the mapping AT a place, as an error of the file."""
+    first = error.errors(include_url=False)[0]
     inside = tuple(word for word in first["loc"] if _is_place(word))
-    where: Location = (*above, *inside)
-    if cloud and where not in places and ("defaults", "options", cloud, *inside) in places:
-        where = ("defaults", "options", cloud, *inside)
+    where: Location = (*at.above, *inside)
+    default: Location = ("defaults", "options", at.cloud, *inside)
+    if at.cloud and where not in places and default in places:
+        where = default
     said = str(first["msg"]).removeprefix("Value error, ")
     said = said[:1].lower() + said[1:]
     name = str(where[-1]) if where else ""
     if first["type"] == "extra_forbidden":
-        return _error(path, places, where, f"{name} is not known here", _choose(name, _keys(model, inside[:-1])))
+        return _error(path, places, where, f"{name} is not known here", _choose(name, _keys(at.model, inside[:-1])))
     if first["type"] == "missing":
         return _error(path, places, where[:-1], f"{name} is missing", f"add `{name}:` there")
-    return _error(path, places, where, f"{'.'.join(map(str, where))}: {said}", _hint(model, inside, first))
+    return _error(path, places, where, f"{'.'.join(map(str, where))}: {said}", _hint(at.model, inside, first))
 
 
 def _is_place(word: str | int) -> bool:
@@ -227,9 +230,7 @@ def _choose(word: str, known: Sequence[str]) -> str:
     return f"there are: {', '.join(known) or 'none'}"
 
 
-def _error(
-    path: Path, places: Mapping[Location, tuple[int, int]], where: Location, text: str, hint: str
-) -> UsageError:
+def _error(path: Path, places: Mapping[Location, tuple[int, int]], where: Location, text: str, hint: str) -> UsageError:
     while where not in places:
         where = where[:-1]
     line, column = places[where]

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A release carried out: all jobs side by side, phase by phase, and a manifest that is true at any moment.
+
+First every image is made, tested and copied, and nobody else may use any of them. Only when all required ones are there
+are they shared, and only when all required ones are shared do moving names lead to them: what can be taken back comes
+before what cannot.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lkcloud.errors import BootFailed
+from lkcloud.provider import Image
+from lkcloud.release import manifest as manifests
+from lkcloud.release import steps
+from lkcloud.release.events import Listener, PhaseEnded
+from lkcloud.release.job import Job
+from lkcloud.release.manifest import Artifact, Manifest, Problem, Published
+from lkcloud.release.steps import Bench, Failure, Made
+
+Phase = Literal["make", "share", "promote"]
+
+PARTLY = 3
+"""Exit code of a release of which something is there and something required is not."""
+
+_HELD = "waits until all required images are there"
+
+
+@dataclass(slots=True)
+class Standing:
+    """How a job stands."""
+
+    job: Job
+    made: Made | None = None
+    failure: Failure | None = None
+    shared: bool = False
+    promoted: bool = False
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The image and its copies, as far as they are there."""
+        return self.made.images if self.made else ()
+
+    @property
+    def blocks(self) -> bool:
+        """Whether others must wait for it."""
+        return self.job.required and self.failure is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a release came to."""
+
+    manifest: Manifest
+    exit_code: int
+
+
+class Publication:
+    """Carries out JOBS, with the workers of EXECUTOR and the disks of BENCH, and keeps the manifest OUTPUT.
+
+    VERSION is that of the release. OUTPUT may be of an earlier run: what that has seen boot is not booted again. WHOLE
+    says that JOBS are all that the release has.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        *,
+        version: str,
+        executor: Executor,
+        bench: Bench,
+        listener: Listener,
+        output: Path,
+        whole: bool = True,
+    ) -> None:
+        self._standings = [Standing(job) for job in jobs]
+        self._version = version
+        self._executor = executor
+        self._bench = bench
+        self._listener = listener
+        self._output = output
+        self._whole = whole
+        before = manifests.read(output)
+        self._before = before if before and before.version == version else None
+
+    def run(self) -> Result:
+        """Carry it out. After Ctrl-C the jobs stop in order, as far as they are, and the manifest says what is there.
+
+        Raises LkcloudError where the manifest cannot be written; failures of jobs are in the result.
+        """
+        manifests.write(self._output, self._before or self._manifest())  # where it cannot be, nothing is made
+        known = self._before.images if self._before else ()
+        tested = frozenset((one.id, one.digest) for one in known if one.tested)
+        with self._stopping():
+            self._phase("make", lambda one: self._executor.submit(steps.make, one.job, self._bench, tested))
+            if self._may("share"):
+                self._phase("share", lambda one: self._executor.submit(steps.share, one.job, self._bench, one.images))
+            if self._may("promote"):
+                self._phase(
+                    "promote", lambda one: self._executor.submit(steps.promote, one.job, self._bench, one.images)
+                )
+        return Result(self._write(), self._exit_code())
+
+    def _may(self, phase: Phase) -> bool:
+        """Return whether nothing that is required stands in the way of PHASE; else tell those who wait."""
+        if not any(standing.blocks for standing in self._standings):
+            return True
+        if phase == "share" or any(standing.shared for standing in self._standings):
+            self._hold(phase)
+        return False
+
+    def _phase(self, phase: Phase, submit: "Callable[[Standing], Future[Any]]") -> None:
+        """Let all jobs that have not failed go through PHASE, and note each as soon as it has."""
+        futures = {submit(standing): standing for standing in self._standings if standing.failure is None}
+        try:
+            for future in as_completed(futures):
+                self._note(phase, futures[future], future)
+                self._write()
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+
+    @contextmanager
+    def _stopping(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._bench.stop()
+            raise
+
+    def _note(self, phase: Phase, standing: Standing, future: "Future[Any]") -> None:
+        try:
+            outcome = future.result()
+        except Exception as error:
+            standing.failure = failure = Failure.of(error)
+            self._tell(standing.job, phase, "failed", error=failure.message, hint=failure.hint)
+            return
+        if phase == "make":
+            standing.made = made = outcome
+            self._tell(standing.job, phase, "made" if made.made else "there", image_id=made.image.id)
+            return
+        if phase == "share":
+            standing.shared = True
+        else:
+            standing.promoted = True
+        self._tell(standing.job, phase, "done", image_id=standing.made.image.id if standing.made else "")
+
+    def _hold(self, phase: Phase) -> None:
+        """Tell those who are well that they wait for others."""
+        for standing in self._standings:
+            if standing.failure is None and standing.made is not None:
+                self._tell(standing.job, phase, "held", image_id=standing.made.image.id, error=_HELD)
+
+    def _tell(
+        self,
+        job: Job,
+        phase: Phase,
+        outcome: Literal["made", "there", "done", "failed", "held"],
+        *,
+        image_id: str = "",
+        error: str = "",
+        hint: str = "",
+    ) -> None:
+        self._listener(
+            PhaseEnded(
+                target=job.target, image=job.image, phase=phase, outcome=outcome, id=image_id, error=error, hint=hint
+            )
+        )
+
+    def _exit_code(self) -> int:
+        failed = [standing.failure for standing in self._standings if standing.failure and standing.job.required]
+        if not failed:
+            return 0
+        if any(failure.exit_code == BootFailed.exit_code for failure in failed):
+            return BootFailed.exit_code
+        if any(standing.made for standing in self._standings):
+            return PARTLY
+        codes = {failure.exit_code for failure in failed}
+        return codes.pop() if len(codes) == 1 else 1
+
+    def _write(self) -> Manifest:
+        manifest = self._manifest()
+        manifests.write(self._output, manifest)
+        return manifest
+
+    def _manifest(self) -> Manifest:
+        """Return the release as it stands; of jobs that this run has not come to, what the one before has said."""
+        ours = {(standing.job.target, standing.job.image) for standing in self._standings}
+        before = self._before.images if self._before else ()
+        images = [one for one in before if (one.target, one.image) not in ours]
+        for standing in self._standings:
+            job = standing.job
+            earlier = [one for one in before if (one.target, one.image) == (job.target, job.image)]
+            entries = {one.id: one for one in earlier}
+            images += [self._entry(standing, image, entries.get(image.id)) for image in standing.images] or earlier
+        problems = tuple(
+            Problem(target=one.job.target, image=one.job.image, error=one.failure.message, hint=one.failure.hint)
+            for one in self._standings
+            if one.failure
+        )
+        return Manifest(
+            version=self._version,
+            complete=self._complete(),
+            artifacts=self._artifacts(),
+            images=manifests.sorted_images(images),
+            problems=problems,
+        )
+
+    def _complete(self) -> bool:
+        """Return whether all that is required is there, of an earlier run too where this one has not come to it."""
+        was = self._before is not None and self._before.complete
+        for standing in self._standings:
+            unchanged = was and standing.failure is None and not (standing.made and standing.made.made)
+            if standing.job.required and not standing.promoted and not unchanged:
+                return False
+        return self._whole or was
+
+    def _entry(self, standing: Standing, image: Image, before: Published | None) -> Published:
+        job, made = standing.job, standing.made
+        if before is not None and before.digest != image.digest:
+            before = None  # an image with other content has been there, and had this id
+        return Published(
+            cloud=image.cloud,
+            region=image.region,
+            arch=job.architecture,
+            type=image.kind,
+            id=image.id,
+            name=image.name,
+            version=self._version,
+            state=image.state,
+            created=image.created,
+            digest=image.digest,
+            target=job.target,
+            image=job.image,
+            tested=bool(made and made.tested) or bool(before and before.tested),
+            shared=standing.shared or bool(before and before.shared),
+            promoted=standing.promoted or bool(before and before.promoted),
+        )
+
+    def _artifacts(self) -> tuple[Artifact, ...]:
+        found = {one.image: one for one in (self._before.artifacts if self._before else ())}
+        for standing in self._standings:
+            if standing.made:
+                job, made = standing.job, standing.made
+                found[job.image] = Artifact(
+                    image=job.image,
+                    file=job.file.name,
+                    size=made.size,
+                    digest=made.image.digest,
+                    architecture=job.architecture,
+                )
+        return tuple(found[image] for image in sorted(found))
