@@ -126,10 +126,10 @@ def _secure_boot(options: GcpOptions, facts: "DiskFacts") -> Iterator[Finding]:
             "give --platform-key as well",
             obstacle=False,
         )
-    from lkcloud_gcp import shielded
+    from lkcloud.secure_boot import read_key
 
     for path in files:
         try:
-            shielded.content(path)
+            read_key(path)
         except LkcloudError as error:
             yield Finding(error.message, error.hint)
