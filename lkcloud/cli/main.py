@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import typer
 
-from lkcloud.cli import clouds, local, sandbox
+from lkcloud.cli import clouds, local, publish, sandbox
 from lkcloud.cli.settings import SETTINGS
 from lkcloud.errors import INTERRUPTED, LkcloudError, UsageError
 
@@ -54,6 +54,7 @@ def _lkcloud(
 
 
 clouds.add_commands(app)
+publish.add_commands(app)
 local.add_commands(app)
 sandbox.add_commands(app)
 

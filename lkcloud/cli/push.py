@@ -194,21 +194,26 @@ def images_document(image: Any) -> dict[str, Any]:
     return document
 
 
+def plan_document(plan: "Plan") -> dict[str, Any]:
+    """Return a plan as a JSON-ready document."""
+    source = plan.source
+    return {
+        "name": source.name,
+        "digest": source.digest,
+        "size": source.disk.size,
+        "data": plan.data,
+        "existing": images_document(plan.existing) if plan.existing else None,
+        "done": plan.done,
+        "findings": [{"problem": f.problem, "hint": f.hint, "obstacle": f.obstacle} for f in plan.findings],
+    }
+
+
 def _print_plan(plan: "Plan", *, as_json: bool) -> None:
     from lkcloud.cli.terminal import size
 
     source = plan.source
     if as_json:
-        document = {
-            "name": source.name,
-            "digest": source.digest,
-            "size": source.disk.size,
-            "data": plan.data,
-            "existing": images_document(plan.existing) if plan.existing else None,
-            "done": plan.done,
-            "findings": [{"problem": f.problem, "hint": f.hint, "obstacle": f.obstacle} for f in plan.findings],
-        }
-        typer.echo(json.dumps(document, indent=2))
+        typer.echo(json.dumps(plan_document(plan), indent=2))
     else:
         sign = "=" if plan.done else "+" if plan.possible else "!"
         typer.echo(f"{sign} {source.name}: {size(source.disk.size)}, {size(plan.data)} of data, {source.digest[:12]}")

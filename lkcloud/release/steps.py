@@ -11,7 +11,7 @@ from lkcloud.boot import boot_test
 from lkcloud.disk import Disk, open_disk
 from lkcloud.errors import LkcloudError, UsageError
 from lkcloud.pipeline import Plan
-from lkcloud.provider import Copies, Image, Launches, Promotes, Run, Shares
+from lkcloud.provider import Copies, Image, Launches, Promotes, Protects, Run, Shares
 from lkcloud.release.events import JobReporter, Listener
 from lkcloud.release.job import Job
 
@@ -121,7 +121,7 @@ def make(job: Job, bench: Bench, tested: frozenset[tuple[str, str]]) -> Made:
                     f"{job.cloud} cannot boot a test machine", hint=f"say `test: false` for the target {job.target}"
                 )
             boot_test(provider, image, run=run, expectation=job.test)
-        copies = provider.copy(image, run) if isinstance(provider, Copies) else ()
+        copies = provider.copy(image, run, replacing=job.replace) if isinstance(provider, Copies) else ()
     return Made(image, copies, disk.size, pushed.made, job.test is not None)
 
 
@@ -135,12 +135,15 @@ def share(job: Job, bench: Bench, images: tuple[Image, ...]) -> None:
 
 
 def promote(job: Job, bench: Bench, images: tuple[Image, ...]) -> None:
-    """Let the moving names of the options lead to IMAGES. Raises what the provider raises."""
+    """Let the moving names of the options lead to IMAGES, and protect these. Raises what the provider raises."""
     provider = job.provider()
-    if isinstance(provider, Promotes):
-        with _running(job, bench) as run:
+    with _running(job, bench) as run:
+        if isinstance(provider, Promotes):
             for image in images:
                 provider.promote(image, run)
+        if isinstance(provider, Protects):
+            for image in images:
+                provider.protect(image, run)
 
 
 def _running(job: Job, bench: Bench) -> AbstractContextManager[Run]:

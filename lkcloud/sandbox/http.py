@@ -230,7 +230,7 @@ class Server(ThreadingHTTPServer):
         self.server_name, self.server_port = LOOPBACK, self.socket.getsockname()[1]
 
     def get_request(self) -> tuple[socket.socket, object]:
-        """Take a connection; its TLS handshake is left to the thread that reads it, so that it keeps no other waiting."""
+        """Take a connection; the TLS handshake is left to the thread that reads it, and keeps no other waiting."""
         connection, address = super().get_request()
         if self._context is not None:
             connection = self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
