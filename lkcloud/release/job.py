@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One disk for one target: all that a worker, in this process or on another machine, needs to know of it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -102,7 +103,12 @@ def _jobs(file: ReleaseFile, disks: list[_Disk], only: set[str]) -> Iterator[Job
 
 def _job(file: ReleaseFile, number: int, target: Target, disk: _Disk) -> Job:
     release, source = file.release, disk.source
-    words = {"version": release.version, "image": source.id, "target": target.label}
+    words = {
+        "version": release.version,
+        "version_dashed": re.sub(r"[^A-Za-z0-9]+", "-", release.version).strip("-").lower(),
+        "image": source.id,
+        "target": target.label,
+    }
     if disk.architecture:
         words["architecture"] = disk.architecture
     where: Location = ("targets", number)

@@ -124,7 +124,11 @@ class Release(Entry):
         Literal[1], Field(alias="lkcloud", description="Version of the form of this file: 1.")
     ] = 1
     name: Annotated[
-        str, Field(description="Name of the images: {version}, {image}, {architecture} and {target} are put in.")
+        str,
+        Field(
+            description="Name of the images: {version}, {version_dashed} (1-2-3, for clouds that take no dots), "
+            "{image}, {architecture} and {target} are put in."
+        ),
     ]
     version: Annotated[Text, Field(description="The version, which {version} stands for.", min_length=1)]
     description: Annotated[str, Field(description="Text that the clouds keep with each image.")] = ""

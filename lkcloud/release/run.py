@@ -90,9 +90,11 @@ class Publication:
     def run(self) -> Result:
         """Carry it out. After Ctrl-C the jobs stop in order, as far as they are, and the manifest says what is there.
 
-        Raises LkcloudError where the manifest cannot be written; failures of jobs are in the result.
+        Raises UsageError for what can be seen offline to be impossible, and LkcloudError where the manifest cannot be
+        written; then nothing is made. Failures of jobs are in the result.
         """
-        manifests.write(self._output, self._before or self._manifest())  # where it cannot be, nothing is made
+        steps.require_possible([standing.job for standing in self._standings], self._bench)
+        manifests.write(self._output, self._before or self._manifest())
         known = self._before.images if self._before else ()
         tested = frozenset((one.id, one.digest) for one in known if one.tested)
         with self._stopping():

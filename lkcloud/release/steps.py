@@ -2,6 +2,7 @@
 """What is done for one job, phase by phase; each is a function that a worker calls, here or on another machine."""
 
 import threading
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 from lkcloud import pipeline
 from lkcloud.boot import boot_test
 from lkcloud.disk import Disk, open_disk
+from lkcloud.disk.inspect import inspect
 from lkcloud.errors import LkcloudError, UsageError
 from lkcloud.pipeline import Plan
-from lkcloud.provider import Copies, Image, Launches, Promotes, Protects, Run, Shares
+from lkcloud.provider import Copies, Finding, Image, Launches, Promotes, Protects, Run, Shares, Source
 from lkcloud.release.events import JobReporter, Listener
 from lkcloud.release.job import Job
 
@@ -86,6 +88,22 @@ class Bench:
             if job.file not in self._disks:
                 self._disks[job.file] = self._opened.enter_context(open_disk(job.file, reporter=reporter))
             return self._disks[job.file]
+
+
+def require_possible(jobs: Sequence[Job], bench: Bench) -> None:
+    """Raise UsageError if of one of JOBS can be seen offline that it cannot be done; all there is to mend is in it.
+
+    This comes before the first byte goes anywhere: a name that one cloud does not take is no reason to fill the others.
+    """
+    problems: list[tuple[Job, Finding]] = []
+    for job in jobs:
+        disk = bench.disk(job, bench.reporter(job))
+        source = Source(disk=disk, name=job.name, facts=inspect(disk), description=job.description)
+        problems += [(job, finding) for finding in job.provider().validate(source) if finding.obstacle]
+    if problems:
+        first = problems[0][1]
+        told = "; ".join(f"{job.label}: {finding.problem}" for job, finding in problems)
+        raise UsageError(told, hint=first.hint)
 
 
 def plan(job: Job, bench: Bench) -> Plan:
