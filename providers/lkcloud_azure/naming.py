@@ -21,10 +21,18 @@ FORMAT_VERSION = "1"
 IMAGE = "lkcloud-image"
 """Tag of a test machine and of what is made with it: the id of the image that it tests."""
 
+CREATED = "lkcloud-created"
+"""Tag: when a managed image was made, as ISO 8601 has it; Azure does not tell it of one."""
+
+IMAGE_NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,78}\w)?", re.ASCII)
+"""The name of a managed image, and of an image definition, of which Azure says the same with other words
+(https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftcompute)."""
+
 COMPUTE = "Microsoft.Compute"
 NETWORK = "Microsoft.Network"
 STORAGE = "Microsoft.Storage"
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(
     r"/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)"
     r"/providers/(?P<namespace>[^/]+)/(?P<rest>[^/]+/[^/]+(?:/[^/]+/[^/]+)*)",
@@ -57,9 +65,7 @@ class ResourceId:
         if match is None:
             return None
         words = match["rest"].split("/")
-        return cls(
-            match["subscription"], match["group"], match["namespace"], tuple(words[0::2]), tuple(words[1::2])
-        )
+        return cls(match["subscription"], match["group"], match["namespace"], tuple(words[0::2]), tuple(words[1::2]))
 
     def is_of(self, *kinds: str) -> bool:
         """Tell whether it is a resource of Microsoft.Compute of these KINDS."""
@@ -71,6 +77,17 @@ class ResourceId:
 def tags_of(name: str, digest: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the tags of what belongs to the image NAME with the content DIGEST."""
     return {**(extra or {}), NAME: name, DIGEST: digest, VERSION: FORMAT_VERSION}
+
+
+def tag(tags: Mapping[str, str] | None, key: str) -> str:
+    """Return the value of a tag, "" if it is not there; Azure compares the names of tags without regard to case."""
+    return next((value for name, value in (tags or {}).items() if name.lower() == key), "")
+
+
+def digest_in(tags: Mapping[str, str] | None) -> str:
+    """Return the content digest that TAGS name, "" if it is none of ours."""
+    found = tag(tags, DIGEST)
+    return found if _DIGEST.fullmatch(found) else ""
 
 
 def upload_name(name: str, digest: str) -> str:
