@@ -143,7 +143,10 @@ class Provider(Protocol):
         ...
 
     def upload(self, source: Source, run: Run) -> Blob:
-        """Upload the disk, going on where an earlier run of the same name and digest stopped."""
+        """Upload the disk, going on where an earlier run of the same name and digest stopped.
+
+        The stage is called `upload`; what is sent is counted in `run.tally`.
+        """
         ...
 
     def register(self, source: Source, blob: Blob, run: Run) -> Image:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run tells while it goes on: stages, progress, notes and console lines. Who shows them is not known here."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -40,6 +41,24 @@ class Reporter(Protocol):
     def console(self, text: str) -> None:
         """Pass on one line that a test machine wrote to its serial console."""
         ...
+
+
+class Tally:
+    """Counts the bytes that a run has sent of a disk, as they travel: compressed where they are, all attempts."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sent = 0
+
+    @property
+    def sent(self) -> int:
+        """The bytes up to now."""
+        return self._sent
+
+    def add(self, amount: int) -> None:
+        """Add AMOUNT bytes that are sent; called from any thread."""
+        with self._lock:
+            self._sent += amount
 
 
 class _SilentMeter:

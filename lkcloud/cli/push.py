@@ -170,6 +170,9 @@ def _print_pushed(
         document = {
             **images_document(image),
             "made": pushed.made,
+            "size": pushed.source.disk.size,
+            "sent": pushed.sent,
+            "seconds": round(pushed.seconds, 1),
             "boot": None if booted is None else {"line": booted.line, "seconds": round(booted.seconds, 1)},
             "copies": [images_document(one) for one in copies],
         }

@@ -200,6 +200,7 @@ class EbsDirect:
                 length = min(BLOCK, disk.size - part.offset)
                 disk.readinto(part.offset, buffer[:length])
                 buffer[length:] = bytes(BLOCK - length)
+                run.tally.add(BLOCK)
                 plane.put_block(snapshot_id, part.number, buffer, digest, timeout)
                 return ""
 

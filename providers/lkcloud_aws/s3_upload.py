@@ -280,6 +280,7 @@ class S3Upload:
                 there = stored.get(part.number)
                 if there and there.size == len(data) and there.crc == crc:
                     return there.receipt
+                run.tally.add(len(data))
                 return _receipt(plane.put_part(self.key, upload_id, part.number, data, crc=crc, timeout=timeout), crc)
 
             try:

@@ -12,6 +12,7 @@ from functools import partial
 from lkcloud.errors import Conflict, Corrupt, ImageChanged, LkcloudError
 from lkcloud.formats import gzip_member
 from lkcloud.provider import Run
+from lkcloud.reporting import Tally
 from lkcloud.transfer.engine import Limits, Part, send
 from lkcloud.transfer.retry import retry
 from lkcloud_gcp import crc32c, objects
@@ -84,7 +85,7 @@ class Composite:
             self.session.errors(f"uploading to gs://{self.target.bucket}/{self.folder}"),
         ):
             meter.expect(self.tarball.size)
-            sending = _Sending(self, plane, Kept(self.tarball, threads), there)
+            sending = _Sending(self, plane, Kept(self.tarball, threads), there, run.tally)
             send(self.tarball.parts(), sending.put, judge=judge, limits=limits, meter=meter)
             retry(partial(sending.put_trailer, timeout), judge=judge, patience=300.0)
             return sending.arrived()
@@ -157,13 +158,14 @@ class Composite:
 class _Sending:
     """Lets one part after the other be there; THERE is what was there before, by name. For any thread."""
 
-    def __init__(self, upload: Composite, plane: DataPlane, kept: Kept, there: dict[str, Stored]) -> None:
+    def __init__(self, upload: Composite, plane: DataPlane, kept: Kept, there: dict[str, Stored], tally: Tally) -> None:
         self._session = upload.session
         self._tarball = upload.tarball
         self._upload = upload
         self._plane = plane
         self._there = there
         self._kept = kept
+        self._tally = tally
         self._stored: dict[int, Stored] = {}
         self._crcs: dict[int, int] = {}
 
@@ -211,6 +213,7 @@ class _Sending:
             name=self._name(number),
             metadata={CRC: f"{packed.crc:08x}", LENGTH: str(packed.length)},
         )
+        self._tally.add(len(packed.data))
         try:
             return self._plane.put_object(target, packed.data, packed.crc32c, timeout)
         except GcpFault as error:

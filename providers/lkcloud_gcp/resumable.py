@@ -17,7 +17,7 @@ from itertools import islice
 from lkcloud.errors import Conflict, Corrupt, ImageChanged, LkcloudError, Unreachable
 from lkcloud.formats import gzip_member
 from lkcloud.provider import Run
-from lkcloud.reporting import Meter
+from lkcloud.reporting import Meter, Tally
 from lkcloud.transfer.engine import Part
 from lkcloud.transfer.journal import Transfer
 from lkcloud.transfer.retry import retry
@@ -88,7 +88,7 @@ class Resumable:
                     self.session.errors(f"uploading gs://{self.target.bucket}/{self.target.name}"),
                 ):
                     try:
-                        return self._stream(plane, url, transfer, meter)
+                        return self._stream(plane, url, transfer, meter, run.tally)
                     except _SessionLost:
                         transfer.forget()
                     except ImageChanged:
@@ -109,14 +109,14 @@ class Resumable:
         transfer.begin(url)
         return url
 
-    def _stream(self, plane: DataPlane, url: str, transfer: Transfer, meter: Meter) -> Stored:
+    def _stream(self, plane: DataPlane, url: str, transfer: Transfer, meter: Meter, tally: Tally) -> Stored:
         receipts = {number: Receipt.of(text) for number, text in transfer.receipts().items()}
         began = self.ask(partial(plane.status, url, _TIMEOUT)) if receipts else Progress(0)
         if began.stored is not None:
             raise _SessionLost  # it was finished, and the object is gone: else it would have been found
         first, ended = self._first(receipts, began.persisted)
         meter.expect(self.tarball.size, done=min(first * PART, self.tarball.size))
-        sender = _Sender(self, plane, url, ended.end, began.persisted)
+        sender = _Sender(self, plane, url, ended.end, began.persisted, tally=tally)
         crc = self._skipped_crc(receipts, first)
         stream = ended.crc32c
         with contextlib.closing(self._packed(first)) as packing:
@@ -212,13 +212,16 @@ class Resumable:
 class _Sender:
     """Sends a stream to the session URL in chunks; it begins at byte START, of which PERSISTED are there already."""
 
-    def __init__(self, upload: Resumable, plane: DataPlane, url: str, start: int, persisted: int) -> None:
+    def __init__(
+        self, upload: Resumable, plane: DataPlane, url: str, start: int, persisted: int, *, tally: Tally
+    ) -> None:
         self.end = start
         """Where the stream stands: the bytes that were added, and those before START."""
         self._upload = upload
         self._plane = plane
         self._url = url
         self._persisted = persisted
+        self._tally = tally
         self._buffer = bytearray()
         """The bytes of the stream from `_held` on that are not known to be there."""
         self._held = start
@@ -263,6 +266,7 @@ class _Sender:
             asking = True
             # Released at once: a buffer that there is a view of can neither grow nor shrink.
             with memoryview(self._buffer) as view, view[:length] as data:
+                self._tally.add(len(data))
                 progress = self._plane.put_chunk(
                     self._url, data, self._persisted, total=total, crc=crc, timeout=_TIMEOUT
                 )

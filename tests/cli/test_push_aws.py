@@ -82,6 +82,9 @@ def test_json_has_the_boot(lkcloud: Command, tiny: Path) -> None:
     done = lkcloud("push", "aws", tiny, "--json", "--test", "--expect", "boot-ok")
     document = json.loads(done.stdout)
     assert document["made"] is True
+    assert document["size"] == tiny.stat().st_size
+    assert 0 < document["sent"] <= document["size"]
+    assert document["seconds"] > 0
     assert document["boot"]["line"] == "command-line-boot-ok uefi"
     assert document["blobs"][0]["id"].startswith("snap-")
 
