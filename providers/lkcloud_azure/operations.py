@@ -89,6 +89,8 @@ def wait(
     if not operation.status_url and not operation.result_url:
         return operation.body or {}
 
+    pause = operation.pause
+
     def look() -> Mapping[str, Any] | None:
         nonlocal pause
         response = session.call(doing, lambda: _get(session, operation.status_url or operation.result_url))
@@ -103,7 +105,6 @@ def wait(
             meter.status(status if done is None else f"{status}, {float(done):.0f}%")
         return shown if status.lower() in _ENDED else None
 
-    pause = operation.pause
     ended = poll(look, what=f"azure: {doing}", every=_EVERY, limit=limit, hint=hint, least=lambda: pause)
     if operation.status_url and str(ended["status"]).lower() != _GOOD:
         with session.errors(doing):
@@ -120,7 +121,8 @@ def failure(status: Mapping[str, Any]) -> HttpResponseError:
     """Return the error of an operation that has ended badly, as the SDK would raise it."""
     told = status.get("error") or {}
     error = HttpResponseError(told.get("message") or f"it ended as {status.get('status')}, and Azure gives no reason")
-    error.error = ODataV4Format(told)
+    if told.get("code") or told.get("message"):
+        error.error = ODataV4Format(told)
     return error
 
 
