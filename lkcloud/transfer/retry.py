@@ -35,6 +35,7 @@ def retry(
     pause: float = 0.25,
     stopped: Event | None = None,
     clock: Callable[[], float] = time.monotonic,
+    least: Callable[[Exception], float] = lambda _: 0.0,
 ) -> T:
     """Call CALL until it returns, and return that.
 
@@ -43,7 +44,8 @@ def retry(
     first: being throttled ends in time only, not in attempts. Pauses are random and grow exponentially, the first being
     at most PAUSE seconds, so that those who fail together do not come back together
     (https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/).
-    STOPPED, once set, ends the pause and everything after it.
+    STOPPED, once set, ends the pause and everything after it. LEAST says what an error asks to wait, as in Retry-After:
+    if that is longer than what is left of the patience, it is raised at once.
     """
     first = clock()
     try:
@@ -75,9 +77,15 @@ def retry(
             error.add_note(f"given up after {state.attempt_number} attempts in {elapsed:.0f} seconds")
         return True
 
+    grown = tenacity.wait_random_exponential(multiplier=pause, max=_LONGEST)
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome is not None else None
+        return max(grown(state), least(error) if isinstance(error, Exception) else 0.0)
+
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(again),
-        wait=tenacity.wait_random_exponential(multiplier=pause, max=_LONGEST),
+        wait=wait,
         stop=enough,
         sleep=tenacity.sleep if stopped is None else tenacity.sleep_using_event(stopped),
         reraise=True,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SDK's clients for one run, made when they are first needed."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,9 +13,10 @@ from urllib.parse import urlsplit
 from azure.core import AzureClouds
 from azure.mgmt.core.tools import get_arm_endpoints
 
-from lkcloud.errors import UsageError
+from lkcloud.errors import NotAuthenticated, UsageError
 from lkcloud.transfer.retry import retry
-from lkcloud_azure.errors import explain, judge
+from lkcloud_azure.errors import explain, judge, retry_after
+from lkcloud_azure.plain import one_line
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from azure.mgmt.storage import StorageManagementClient
 
 T = TypeVar("T")
+
+# What the SDK raises it warns of as well, and without a handler Python would write that to stderr.
+logging.getLogger("azure").addHandler(logging.NullHandler())
 
 CLOUDS = {
     "AzureCloud": AzureClouds.AZURE_PUBLIC_CLOUD,
@@ -61,12 +66,17 @@ class Session:
             "AzureUSGovernment": AzureAuthorityHosts.AZURE_GOVERNMENT,
             "AzureChinaCloud": AzureAuthorityHosts.AZURE_CHINA,
         }
-        with self.errors("looking for credentials"):
-            # A Resource Manager of one's own has an authority of its own, which Microsoft's list does not have.
-            return DefaultAzureCredential(
-                authority=os.environ.get("AZURE_AUTHORITY_HOST") or hosts[self.cloud_environment],
-                disable_instance_discovery=self.resource_manager is not None,
-            )
+        try:
+            with self.errors("looking for credentials"):
+                # A Resource Manager of one's own has an authority of its own, which Microsoft's list does not have.
+                return DefaultAzureCredential(
+                    authority=os.environ.get("AZURE_AUTHORITY_HOST") or hosts[self.cloud_environment],
+                    disable_instance_discovery=self.resource_manager is not None,
+                )
+        except ValueError as error:  # a variable of the environment that holds nothing of its kind
+            raise NotAuthenticated(
+                f"azure: {one_line(str(error))}", hint="look at the variables that begin with AZURE_"
+            ) from error
 
     @cached_property
     def endpoint(self) -> str:
@@ -177,4 +187,4 @@ class Session:
 
     def attempt(self, request: Callable[[], T]) -> T:
         """Make REQUEST as `call` does, with the SDK's errors for a caller that tells them apart."""
-        return retry(request, judge=judge, attempts=6, patience=_PATIENCE)
+        return retry(request, judge=judge, attempts=6, patience=_PATIENCE, least=retry_after)

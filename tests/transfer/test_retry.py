@@ -99,6 +99,23 @@ def test_pauses_grow_and_are_random() -> None:
     assert sum(row[5] for row in many) > sum(row[0] for row in many)
 
 
+def test_an_error_can_ask_for_a_longer_pause() -> None:
+    call, times = failing(Verdict.THROTTLED, Verdict.TRANSIENT)
+    pauses = iter([0.05, 0.0])
+    assert retry(call, judge=judge, pause=0.0001, least=lambda _: next(pauses)) == "done"
+    assert times[1] - times[0] >= 0.05
+
+
+def test_a_pause_that_is_longer_than_the_patience_is_not_begun() -> None:
+    call, times = failing(Verdict.THROTTLED)
+    began = time.monotonic()
+    with pytest.raises(Wrong) as raised:
+        retry(call, judge=judge, patience=5.0, least=lambda _: 60.0)
+    assert time.monotonic() - began < 5
+    assert len(times) == 1
+    assert raised.value.__notes__ == ["given up after 1 attempts in 0 seconds"]
+
+
 def test_a_stop_ends_the_pause() -> None:
     stopped = threading.Event()
     call, _ = failing(*[Verdict.TRANSIENT] * 100)
