@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Releases carried out against the stand-ins: order, gates, going on, and the manifest at any moment."""
+
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from lkcloud.errors import LkcloudError, UsageError
+from lkcloud.release import job, reading
+from lkcloud.release.events import Event, PhaseEnded, Said, StageBegan
+from lkcloud.release.manifest import Manifest
+from lkcloud.release.run import Publication, Result
+from lkcloud.release.steps import Bench
+from lkcloud.sandbox.http import Response
+from lkcloud.sandbox.tinydisk import write_tiny_disk
+from lkcloud.sandbox.traffic import Seen
+from lkcloud_aws.sandbox import AwsStandIn
+from lkcloud_gcp.sandbox import GcpStandIn
+from tests.release.conftest import Write
+
+TWO_CLOUDS = """\
+    name: os-{image}
+    version: "1"
+    images:
+      - {id: x86, file: disk.raw}
+    targets:
+      - cloud: aws
+        options: {region: eu-central-1, boot_mode: legacy-bios}
+      - cloud: gcp
+        options: {family: os, workers: 2}
+    defaults:
+      test: {expect: release-boot-ok, timeout: 60}
+"""
+
+
+class Heard:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+
+    def ends(self) -> list[tuple[str, str, str]]:
+        """Return (target, phase, outcome) of all phases that have ended, sorted."""
+        return sorted((e.target, e.phase, e.outcome) for e in self.events if isinstance(e, PhaseEnded))
+
+    def stages(self, target: str) -> list[str]:
+        """Return the titles of the stages of a target, in order."""
+        return [e.stage for e in self.events if isinstance(e, StageBegan) and e.target == target]
+
+
+Publish = Callable[..., Result]
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def publish(tmp_path: Path, heard: Heard) -> Publish:
+    """Carry out the release file PATH, or only some of it."""
+
+    def publish(path: Path, only: tuple[str, ...] = ()) -> Result:
+        file = reading.read(path)
+        jobs = job.jobs(file, only)
+        with ThreadPoolExecutor(8) as executor, Bench(heard) as bench:
+            return Publication(
+                jobs,
+                version=file.release.version,
+                executor=executor,
+                bench=bench,
+                listener=heard,
+                output=tmp_path / "release.json",
+                whole=not only,
+            ).run()
+
+    return publish
+
+
+def manifest(folder: Path) -> Manifest:
+    return Manifest.model_validate_json((folder / "release.json").read_bytes())
+
+
+def fail(operation: str, status: int = 403) -> Callable[[Seen], Response | None]:
+    """Let requests of an OPERATION be refused."""
+
+    def refuse(seen: Seen) -> Response | None:
+        if seen.phase == "before" and seen.operation == operation:
+            body = json.dumps({"error": {"code": status, "message": "no", "errors": [{"reason": "forbidden"}]}})
+            return Response(status, {"Content-Type": "application/json"}, body.encode())
+        return None
+
+    return refuse
+
+
+def test_published_tested_shared_and_promoted(
+    aws: AwsStandIn, gcp: GcpStandIn, write: Write, disk: Path, publish: Publish, heard: Heard, tmp_path: Path
+) -> None:
+    result = publish(write(TWO_CLOUDS))
+    assert result.exit_code == 0
+    assert result.manifest == manifest(tmp_path)
+    assert result.manifest.complete
+    assert [(one.cloud, one.target, one.arch) for one in result.manifest.images] == [
+        ("aws", "aws", "x86_64"),
+        ("gcp", "gcp", "x86_64"),
+    ]
+    assert all(one.tested and one.shared and one.promoted for one in result.manifest.images)
+    assert heard.ends() == [
+        ("aws", "make", "made"),
+        ("aws", "promote", "done"),
+        ("aws", "share", "done"),
+        ("gcp", "make", "made"),
+        ("gcp", "promote", "done"),
+        ("gcp", "share", "done"),
+    ]
+    assert any("release-boot-ok" in e.text for e in heard.events if isinstance(e, Said) and e.kind == "console")
+
+
+def test_nobody_may_use_an_image_before_all_have_booted(
+    aws: AwsStandIn, gcp: GcpStandIn, write: Write, disk: Path, publish: Publish, heard: Heard
+) -> None:
+    publish(write(TWO_CLOUDS))
+    phases = [e.phase for e in heard.events if isinstance(e, PhaseEnded)]
+    assert phases == ["make", "make", "share", "share", "promote", "promote"]
+
+
+def test_again_makes_nothing_and_says_the_same(
+    aws: AwsStandIn, gcp: GcpStandIn, write: Write, disk: Path, publish: Publish, heard: Heard, tmp_path: Path
+) -> None:
+    path = write(TWO_CLOUDS)
+    publish(path)
+    before = (tmp_path / "release.json").read_bytes()
+    aws.traffic.clear()
+    heard.events.clear()
+    assert publish(path).exit_code == 0
+    assert (tmp_path / "release.json").read_bytes() == before
+    assert [end for end in heard.ends() if end[1] == "make"] == [("aws", "make", "there"), ("gcp", "make", "there")]
+    operations = set(aws.traffic.operations())
+    assert not operations & {"StartSnapshot", "RegisterImage", "RunInstances"}
+    assert "boot test" not in heard.stages("gcp")
+
+
+def test_a_target_that_fails_leaves_the_others_and_is_gone_on_with(
+    aws: AwsStandIn, gcp: GcpStandIn, write: Write, disk: Path, publish: Publish, heard: Heard, tmp_path: Path
+) -> None:
+    path = write(TWO_CLOUDS)
+    gcp.traffic.hooks.append(fail("images.insert"))
+    result = publish(path)
+    assert result.exit_code == 3
+    assert not result.manifest.complete
+    assert [(one.target, one.tested, one.shared, one.promoted) for one in result.manifest.images] == [
+        ("aws", True, False, False)
+    ]
+    (problem,) = result.manifest.problems
+    assert (problem.target, problem.image) == ("gcp", "x86")
+    assert problem.error
+    assert problem.hint
+    assert ("aws", "share", "held") in heard.ends()
+
+    gcp.traffic.hooks.clear()
+    aws.traffic.clear()
+    again = publish(path)
+    assert again.exit_code == 0
+    assert again.manifest.complete
+    assert again.manifest.problems == ()
+    assert not set(aws.traffic.operations()) & {"StartSnapshot", "RegisterImage", "RunInstances"}
+
+
+def test_a_boot_test_that_fails_promotes_nothing_anywhere(
+    aws: AwsStandIn, gcp: GcpStandIn, write: Write, disk: Path, publish: Publish, heard: Heard, tmp_path: Path
+) -> None:
+    path = write(
+        TWO_CLOUDS.replace(
+            "{family: os, workers: 2}", "{family: os, workers: 2}\n        test: {expect: x, timeout: 5}"
+        )
+    )
+    result = publish(path)
+    assert result.exit_code == 5
+    assert [(one.target, one.tested, one.shared, one.promoted) for one in manifest(tmp_path).images] == [
+        ("aws", True, False, False),
+    ]
+    assert "gcp" in {one.target for one in result.manifest.problems}
+    assert gcp.holdings.engine.images["os-x86"].family == ""
+
+
+def test_what_is_not_required_holds_up_nobody(
+    aws: AwsStandIn, gcp: GcpStandIn, write: Write, disk: Path, publish: Publish, heard: Heard
+) -> None:
+    gcp.traffic.hooks.append(fail("images.insert"))
+    result = publish(write(TWO_CLOUDS.replace("- cloud: gcp", "- cloud: gcp\n        required: false")))
+    assert result.exit_code == 0
+    assert result.manifest.complete
+    assert ("aws", "promote", "done") in heard.ends()
+    assert [one.target for one in result.manifest.problems] == ["gcp"]
+
+
+def test_what_one_cloud_cannot_take_is_told_before_a_byte_travels(
+    aws: AwsStandIn, gcp: GcpStandIn, write: Write, disk: Path, publish: Publish, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        publish(write(TWO_CLOUDS.replace("os-{image}", "OS-{image}")))
+    assert "gcp/x86: " in caught.value.message
+    assert aws.traffic.operations() == []
+    assert not (tmp_path / "release.json").exists()
+
+
+def test_a_part_of_a_release_keeps_what_the_manifest_says_of_the_rest(
+    aws: AwsStandIn, gcp: GcpStandIn, write: Write, disk: Path, publish: Publish
+) -> None:
+    path = write(TWO_CLOUDS)
+    first = publish(path, ("aws",))
+    assert first.exit_code == 0
+    assert [one.target for one in first.manifest.images] == ["aws"]
+    assert not first.manifest.complete
+    second = publish(path, ("gcp",))
+    assert [one.target for one in second.manifest.images] == ["aws", "gcp"]
+    assert publish(path).manifest.complete
+
+
+def test_a_disk_is_read_once_for_all_its_targets(
+    aws: AwsStandIn, gcp: GcpStandIn, write: Write, disk: Path, publish: Publish, heard: Heard, tmp_path: Path
+) -> None:
+    write_tiny_disk(disk, size=64 << 20, message="release-boot-ok")
+    publish(write(TWO_CLOUDS))
+    digests = {one.digest for one in manifest(tmp_path).images}
+    assert len(digests) == 1
+
+
+def test_a_manifest_that_cannot_be_written_is_told_first(
+    aws: AwsStandIn, gcp: GcpStandIn, write: Write, disk: Path, publish: Publish, tmp_path: Path
+) -> None:
+    (tmp_path / "release.json").mkdir()
+    with pytest.raises(LkcloudError) as caught:
+        publish(write(TWO_CLOUDS))
+    assert caught.value.hint
+    assert "StartSnapshot" not in aws.traffic.operations()
+
+
+def test_ctrl_c_stops_the_jobs_and_leaves_no_machine(
+    aws: AwsStandIn, gcp: GcpStandIn, write: Write, disk: Path, heard: Heard, tmp_path: Path
+) -> None:
+    text = TWO_CLOUDS.replace("expect: release-boot-ok, timeout: 60", "expect: never said, timeout: 60")
+    file = reading.read(write(text))
+    booting = threading.Semaphore(0)
+
+    def listener(event: Event) -> None:
+        heard(event)
+        if isinstance(event, StageBegan) and event.stage == "boot test":
+            booting.release()
+
+    def interrupt() -> None:
+        booting.acquire()
+        booting.acquire()
+        bench.stop()
+
+    with ThreadPoolExecutor(8) as executor, Bench(listener) as bench:
+        publication = Publication(
+            job.jobs(file),
+            version="1",
+            executor=executor,
+            bench=bench,
+            listener=listener,
+            output=tmp_path / "release.json",
+        )
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            publication.run()
+    assert not gcp.holdings.engine.instances
+    assert aws.traffic.operations().count("RunInstances") == aws.traffic.operations().count("TerminateInstances") == 1
