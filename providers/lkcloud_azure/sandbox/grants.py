@@ -21,9 +21,9 @@ from lkcloud_azure.sandbox.page_file import PageFile
 
 Access = Literal["Read", "Write"]
 
-PREFIX = "md-"
-"""What the names of Azure's own storage accounts for disks begin with: azcopy, Azure/azure-storage-azcopy, and others
-know a managed disk's URL by it."""
+PREFIX = "md-impexp-"
+"""What the names of Azure's own storage accounts for disks begin with (ste/sender-pageBlob.go of
+Azure/azure-storage-azcopy); those for reading often begin with `md-` only, which makes no difference here."""
 
 BLOB = "abcd"
 """The name of the blob in such a URL, of every disk."""

@@ -29,6 +29,12 @@ class Windows:
     """How long an access token is good; Entra ID's are for 60 to 90 minutes."""
     page_size: int = 200
     """The longest page of a list."""
+    page_ranges: int = 10_000
+    """The most ranges in one answer to Get Page Ranges; 10,000 is Azure's limit."""
+    blobs_page: int = 5_000
+    """The longest page of a list of containers or blobs; 5,000 is Azure's limit."""
+    deleted_container: float = 0.0
+    """How long the name of a deleted container cannot be used again; Azure's is 30 seconds and more."""
     denied_actions: tuple[str, ...] = ()
     """Actions, and data actions, that the identity is not allowed, such as `Microsoft.Compute/disks/write`; `*` stands
     for any characters."""
