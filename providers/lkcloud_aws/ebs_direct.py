@@ -17,11 +17,11 @@ from lkcloud.disk import BLOCK, Content
 from lkcloud.errors import ImageChanged, LkcloudError, Refused, Unreachable
 from lkcloud.polling import poll
 from lkcloud.provider import Run, Source
+from lkcloud.transfer.buffers import Buffers
 from lkcloud.transfer.engine import Limits, Part, send
 from lkcloud.transfer.journal import Transfer
 from lkcloud.transfer.retry import Verdict, retry
 from lkcloud_aws import snapshots
-from lkcloud_aws.buffers import Buffers
 from lkcloud_aws.data_plane import DataPlane
 from lkcloud_aws.errors import code_of, explain, judge
 from lkcloud_aws.naming import listed, tags_of, token

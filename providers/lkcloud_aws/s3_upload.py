@@ -17,9 +17,9 @@ from lkcloud.disk import Disk
 from lkcloud.errors import Corrupt, ImageChanged, LkcloudError
 from lkcloud.formats.layout import Layout
 from lkcloud.provider import Run
+from lkcloud.transfer.buffers import Buffers
 from lkcloud.transfer.engine import Limits, Part, send
 from lkcloud.transfer.journal import Transfer
-from lkcloud_aws.buffers import Buffers
 from lkcloud_aws.data_plane import DataPlane
 from lkcloud_aws.errors import code_of, explain, judge
 from lkcloud_aws.options import AwsOptions
