@@ -8,7 +8,9 @@ import pytest
 
 from lkcloud_aws.sandbox import AwsStandIn, Windows
 
-SHORT = Windows(snapshot_pending=0.05, image_pending=0.05, import_step=0.01, instance_pending=0.05)
+SHORT = Windows(
+    snapshot_pending=0.05, image_pending=0.05, import_step=0.01, instance_pending=0.05, parameter_validation=0.05
+)
 
 
 @pytest.fixture(scope="session")

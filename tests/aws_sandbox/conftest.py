@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from lkcloud_aws.sandbox import AwsStandIn
+from tests.aws_sandbox.blocks import snapshot
 
 Clients = Callable[..., Any]
 
@@ -22,7 +23,8 @@ def stand_in(tmp_path: Path) -> Iterator[AwsStandIn]:
     home = tmp_path / "cloud"
     home.mkdir()
     cloud = AwsStandIn(home)
-    cloud.windows.unseen_puts = cloud.windows.unseen_describes = 0
+    cloud.windows.unseen_puts = cloud.windows.unseen_describes = cloud.windows.unseen_permissions = 0
+    cloud.windows.parameter_validation = 0
     cloud.windows.snapshot_pending = cloud.windows.image_pending = cloud.windows.instance_pending = 0
     cloud.windows.import_step, cloud.windows.name_held = 0.01, 0
     cloud.start()
@@ -74,6 +76,34 @@ def s3(client: Clients) -> Any:
     one = client("s3")
     one.create_bucket(Bucket="disks")
     return one
+
+
+Register = Callable[..., str]
+
+
+@pytest.fixture
+def register(ec2: Any, ebs: Any) -> Register:
+    """Register an image of a new snapshot, and return its id."""
+
+    def make(name: str = "image", *, tags: dict[str, str] | None = None, **parameters: Any) -> str:
+        made = parameters.pop("snapshot_id", None) or snapshot(ebs)
+        specification = [{"ResourceType": "image", "Tags": [{"Key": k, "Value": v} for k, v in (tags or {}).items()]}]
+        said = {
+            "Architecture": "x86_64",
+            "VirtualizationType": "hvm",
+            "RootDeviceName": "/dev/xvda",
+            "EnaSupport": True,
+            "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": made}}],
+            **({"TagSpecifications": specification} if tags else {}),
+        }
+        return str(ec2.register_image(**{**said, "Name": name, **parameters})["ImageId"])
+
+    return make
+
+
+def snapshot_of(ec2: Any, image_id: str) -> str:
+    [image] = ec2.describe_images(ImageIds=[image_id])["Images"]
+    return str(image["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"])
 
 
 @pytest.fixture

@@ -1,41 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The life of images and snapshots: find, copy, share, deprecate, protect, delete."""
+"""Images and snapshots: found, changed, deleted."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from lkcloud_aws.sandbox import AwsStandIn
-from tests.aws_sandbox.blocks import BLOCK, block, snapshot
-
-Register = Callable[..., str]
-
-
-@pytest.fixture
-def register(ec2: Any, ebs: Any) -> Register:
-    """Register an image of a new snapshot, and return its id."""
-
-    def make(name: str = "image", *, tags: dict[str, str] | None = None, **parameters: Any) -> str:
-        made = parameters.pop("snapshot_id", None) or snapshot(ebs)
-        specification = [{"ResourceType": "image", "Tags": [{"Key": k, "Value": v} for k, v in (tags or {}).items()]}]
-        said = {
-            "Architecture": "x86_64",
-            "VirtualizationType": "hvm",
-            "RootDeviceName": "/dev/xvda",
-            "EnaSupport": True,
-            "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": made}}],
-            **({"TagSpecifications": specification} if tags else {}),
-        }
-        return str(ec2.register_image(**{**said, "Name": name, **parameters})["ImageId"])
-
-    return make
-
-
-def snapshot_of(ec2: Any, image_id: str) -> str:
-    [image] = ec2.describe_images(ImageIds=[image_id])["Images"]
-    return str(image["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"])
+from tests.aws_sandbox.blocks import snapshot
+from tests.aws_sandbox.conftest import Register, snapshot_of
 
 
 def test_filters_find_images(ec2: Any, register: Register, refused: Callable[..., Any]) -> None:
@@ -103,86 +74,6 @@ def test_a_shared_snapshot_outlives_the_first_of_its_images(ec2: Any, register: 
     assert not raw.exists()
 
 
-def test_a_copy_has_the_bytes_in_another_region(
-    ec2: Any, client: Callable[..., Any], register: Register, stand_in: AwsStandIn, refused: Callable[..., Any]
-) -> None:
-    made = register(tags={"digest": "1"}, BootMode="uefi", TpmSupport="v2.0")
-    west = client("ec2", "us-west-2")
-    said = {"Name": "copy", "SourceImageId": made, "SourceRegion": "us-east-1", "ClientToken": "t"}
-    copy = west.copy_image(**said, CopyImageTags=True)["ImageId"]
-    assert west.copy_image(**said, CopyImageTags=True)["ImageId"] == copy
-    refused("IdempotentParameterMismatch", west.copy_image, **{**said, "Name": "other"})
-    [shown] = west.describe_images(ImageIds=[copy])["Images"]
-    assert (shown["BootMode"], shown["TpmSupport"], shown["SourceImageId"]) == ("uefi", "v2.0", made)
-    assert shown["Tags"] == [{"Key": "digest", "Value": "1"}]
-    own = shown["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
-    assert own != snapshot_of(ec2, made)
-    with stand_in.snapshot_file(own).open("rb") as file:
-        assert file.read(BLOCK) == block(1)
-    assert client("ebs", "us-west-2").list_snapshot_blocks(SnapshotId=own)["Blocks"][0]["BlockIndex"] == 0
-    assert west.copy_image(**{**said, "ClientToken": "u"})["ImageId"] != copy, "names of copies need not differ"
-    unknown = {**said, "ClientToken": "v", "SourceImageId": "ami-00000000000000000"}
-    refused("InvalidAMIID.NotFound", west.copy_image, **unknown)
-
-
-def test_a_copied_snapshot_has_the_bytes(
-    ebs: Any, client: Callable[..., Any], stand_in: AwsStandIn, refused: Callable[..., Any]
-) -> None:
-    made = snapshot(ebs, {3: block(9)})
-    west = client("ec2", "us-west-2")
-    tags = [{"ResourceType": "snapshot", "Tags": [{"Key": "k", "Value": "v"}]}]
-    said = {"SourceRegion": "us-east-1", "SourceSnapshotId": made}
-    copy = west.copy_snapshot(**said, TagSpecifications=tags)["SnapshotId"]
-    [shown] = west.describe_snapshots(SnapshotIds=[copy])["Snapshots"]
-    assert (shown["VolumeSize"], shown["Tags"]) == (1, [{"Key": "k", "Value": "v"}])
-    with stand_in.snapshot_file(copy).open("rb") as file:
-        file.seek(3 * BLOCK)
-        assert file.read(BLOCK) == block(9)
-    refused("InvalidParameterValue", west.copy_snapshot, **said, CompletionDurationMinutes=20)
-
-
-def test_nothing_is_public_while_public_access_is_blocked(
-    ec2: Any, register: Register, refused: Callable[..., Any]
-) -> None:
-    made = register()
-    own = snapshot_of(ec2, made)
-    public = {"ImageId": made, "LaunchPermission": {"Add": [{"Group": "all"}]}}
-    assert ec2.get_image_block_public_access_state()["ImageBlockPublicAccessState"] == "block-new-sharing"
-    refused("OperationNotPermitted", ec2.modify_image_attribute, **public)
-    ec2.disable_image_block_public_access()
-    ec2.modify_image_attribute(**public)
-    assert ec2.describe_images(ImageIds=[made])["Images"][0]["Public"]
-    ec2.enable_snapshot_block_public_access(State="block-all-sharing")
-    assert ec2.get_snapshot_block_public_access_state()["State"] == "block-all-sharing"
-    volume = {"SnapshotId": own, "CreateVolumePermission": {"Add": [{"Group": "all"}]}}
-    refused("OperationNotPermitted", ec2.modify_snapshot_attribute, **volume)
-    ec2.disable_snapshot_block_public_access()
-    ec2.modify_snapshot_attribute(**volume)
-    shared = ec2.describe_snapshot_attribute(SnapshotId=own, Attribute="createVolumePermission")
-    assert shared["CreateVolumePermissions"] == [{"Group": "all"}]
-
-
-def test_images_are_shared_with_accounts_and_organizations(
-    ec2: Any, register: Register, refused: Callable[..., Any]
-) -> None:
-    made = register()
-    organization = "arn:aws:organizations::123456789012:organization/o-1"
-    added = [{"UserId": "111111111111"}, {"UserId": "222222222222"}, {"OrganizationArn": organization}]
-    ec2.modify_image_attribute(ImageId=made, LaunchPermission={"Add": added})
-    ec2.modify_image_attribute(
-        ImageId=made, Attribute="launchPermission", OperationType="remove", UserIds=["222222222222"]
-    )
-    shown = ec2.describe_image_attribute(ImageId=made, Attribute="launchPermission")["LaunchPermissions"]
-    assert shown == [{"UserId": "111111111111"}, {"OrganizationArn": organization}]
-    wrong = {"Add": [{"UserId": "mine"}]}
-    refused("InvalidAMIAttributeItemValue", ec2.modify_image_attribute, ImageId=made, LaunchPermission=wrong)
-    both = {"LaunchPermission": {"Add": added}, "Description": {"Value": "new"}}
-    refused("InvalidParameterCombination", ec2.modify_image_attribute, ImageId=made, **both)
-    arn = {"Add": [{"UserId": organization}]}
-    own = snapshot_of(ec2, made)
-    refused("InvalidParameterValue", ec2.modify_snapshot_attribute, SnapshotId=own, CreateVolumePermission=arn)
-
-
 def test_attributes_that_can_be_changed_later(ec2: Any, register: Register, refused: Callable[..., Any]) -> None:
     made = register()
     ec2.modify_image_attribute(ImageId=made, Description={"Value": "new"})
@@ -190,38 +81,6 @@ def test_attributes_that_can_be_changed_later(ec2: Any, register: Register, refu
     [shown] = ec2.describe_images(ImageIds=[made])["Images"]
     assert (shown["Description"], shown["ImdsSupport"]) == ("new", "v2.0")
     refused("AuthFailure", ec2.describe_image_attribute, ImageId=made, Attribute="blockDeviceMapping")
-
-
-def test_deprecation_has_its_limits(ec2: Any, register: Register, refused: Callable[..., Any]) -> None:
-    made = register()
-    now = datetime.now(UTC)
-    refused("InvalidParameterValue", ec2.enable_image_deprecation, ImageId=made, DeprecateAt=now - timedelta(1))
-    refused("InvalidParameterValue", ec2.enable_image_deprecation, ImageId=made, DeprecateAt=now + timedelta(3700))
-    when = datetime(now.year + 1, 5, 6, 7, 8, 40, tzinfo=UTC)
-    ec2.enable_image_deprecation(ImageId=made, DeprecateAt=when)
-    [shown] = ec2.describe_images(ImageIds=[made])["Images"]
-    assert shown["DeprecationTime"] == f"{now.year + 1}-05-06T07:09:00.000Z"
-    ec2.disable_image_deprecation(ImageId=made)
-    assert "DeprecationTime" not in ec2.describe_images(ImageIds=[made])["Images"][0]
-
-
-def test_protection_keeps_an_image(ec2: Any, register: Register, refused: Callable[..., Any]) -> None:
-    made = register()
-    ec2.enable_image_deregistration_protection(ImageId=made)
-    refused("OperationNotPermitted", ec2.deregister_image, ImageId=made)
-    ec2.disable_image_deregistration_protection(ImageId=made)
-    ec2.enable_image_deregistration_protection(ImageId=made, WithCooldown=True)
-    refused("OperationNotPermitted", ec2.disable_image_deregistration_protection, ImageId=made)
-
-
-def test_a_disabled_image_loses_its_permissions(ec2: Any, register: Register) -> None:
-    made = register()
-    ec2.modify_image_attribute(ImageId=made, LaunchPermission={"Add": [{"UserId": "111111111111"}]})
-    ec2.disable_image(ImageId=made)
-    assert ec2.describe_images(Owners=["self"])["Images"] == []
-    assert ec2.describe_images(Owners=["self"], IncludeDisabled=True)["Images"][0]["State"] == "disabled"
-    ec2.enable_image(ImageId=made)
-    assert ec2.describe_image_attribute(ImageId=made, Attribute="launchPermission")["LaunchPermissions"] == []
 
 
 def test_snapshots_are_found_by_tag_and_state(ec2: Any, ebs: Any, refused: Callable[..., Any]) -> None:

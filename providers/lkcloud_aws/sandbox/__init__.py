@@ -58,7 +58,7 @@ class AwsStandIn:
     def environment(self) -> Mapping[str, str]:
         """Return the environment variables that lead an SDK of AWS here, whatever the user's own are."""
         assert self._server is not None, "start comes first"
-        services = ("", "_EBS", "_EC2", "_IAM", "_S3", "_STS")
+        services = ("", "_EBS", "_EC2", "_IAM", "_KMS", "_S3", "_SERVICE_QUOTAS", "_SSM", "_STS")
         # A proxy of the user's must not be asked for this machine; what it is not asked for already stays so.
         direct = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), _LOOPBACK)))
         return {

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lkcloud_aws.sandbox.image import Image
     from lkcloud_aws.sandbox.imports import ImportTask
     from lkcloud_aws.sandbox.instance import Instance
+    from lkcloud_aws.sandbox.parameters import Pending
     from lkcloud_aws.sandbox.snapshot import Snapshot
 
 BlockPublicAccess = Literal["block-all-sharing", "block-new-sharing", "unblocked"]
@@ -42,6 +43,8 @@ class Region:
     tasks: dict[str, "ImportTask"] = field(default_factory=dict)
     instances: dict[str, "Instance"] = field(default_factory=dict)
     tokens: dict[tuple[str, str], TokenUse] = field(default_factory=dict)
+    parameters: list["Pending"] = field(default_factory=list)
+    """Parameters of Systems Manager that have been accepted and are looked at; moto has the others."""
     image_public_access: BlockPublicAccess = "block-new-sharing"
     """Accounts of after April 2023 have it on: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/block-public-access-to-amis.html"""
     snapshot_public_access: BlockPublicAccess = "unblocked"

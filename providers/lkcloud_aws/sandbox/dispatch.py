@@ -9,7 +9,20 @@ from botocore.credentials import Credentials
 
 from lkcloud.sandbox.http import DropConnection, Request, Response
 from lkcloud.sandbox.traffic import Traffic
-from lkcloud_aws.sandbox import ebs, images, imports, instances, s3, sharing, snapshots
+from lkcloud_aws.sandbox import (
+    copying,
+    ebs,
+    images,
+    imports,
+    instances,
+    life,
+    parameters,
+    quotas,
+    regions,
+    s3,
+    sharing,
+    snapshots,
+)
 from lkcloud_aws.sandbox.access import Caller, caller, form, verify
 from lkcloud_aws.sandbox.cloud import Cloud
 from lkcloud_aws.sandbox.ec2_protocol import Call, Handler, Result, parse, serialize
@@ -18,7 +31,10 @@ from lkcloud_aws.sandbox.errors import ApiError, access, render
 _EC2: Mapping[str, Handler] = {
     **snapshots.OPERATIONS,
     **images.OPERATIONS,
+    **copying.OPERATIONS,
     **sharing.OPERATIONS,
+    **life.OPERATIONS,
+    **regions.OPERATIONS,
     **imports.OPERATIONS,
     **instances.OPERATIONS,
 }
@@ -27,6 +43,7 @@ _TAGS: Mapping[str, Callable[[Call], Result | None]] = {
     "DeleteTags": snapshots.delete_tags,
 }
 _QUERY_SERVICES = ("ec2", "iam", "sts")
+_REGIONAL = ("ec2", "ebs", "kms", "ssm", "servicequotas")
 
 
 class Dispatcher:
@@ -84,13 +101,20 @@ class Dispatcher:
             if result is not None:
                 return serialize(name, result, request_id)
         with self._cloud.lock:
+            region = self._cloud.region(who.region)
+            if who.service == "ssm":
+                parameters.settle(self._cloud, region)
+                if name == "PutParameter" and (accepted := parameters.put(self._cloud, region, payload)):
+                    return accepted
+            if who.service == "servicequotas" and (quota := quotas.serve(self._cloud, region, name, payload)):
+                return quota
             return self._cloud.moto.forward(request, payload)
 
     def _check(self, request: Request, who: Caller, payload: bytes | None) -> None:
         verify(request, who, self._credentials, payload)
         if self.expired:
             raise access(who.service, "expired")
-        if who.service in ("ec2", "ebs") and not self._cloud.moto.opted_in(who.region):
+        if who.service in _REGIONAL and not self._cloud.moto.opted_in(who.region):
             # A region that the account has not opted in to does not know the account's keys.
             raise access(who.service, "unknown key")
 

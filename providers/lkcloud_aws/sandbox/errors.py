@@ -9,7 +9,10 @@ from xml.sax.saxutils import escape
 
 from lkcloud.sandbox.http import Response
 
-Service = Literal["ec2", "ebs", "s3", "iam", "sts", "kms", "ssm"]
+Service = Literal["ec2", "ebs", "s3", "iam", "sts", "kms", "ssm", "servicequotas"]
+
+_JSON = ("kms", "ssm", "servicequotas")
+"""Services of the protocol awsJson1_1, whose errors have their code in the body."""
 
 XML = "text/xml;charset=UTF-8"
 
@@ -51,7 +54,10 @@ def render(service: str, error: ApiError, request_id: str) -> Response:
     https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, botocore's parsers for rest-json and query.
     """
     headers = {"x-amzn-RequestId": request_id, **error.headers}
-    if service in ("ebs", "ssm", "kms"):
+    if service in _JSON:
+        text = json.dumps({"__type": error.code, "message": error.message})
+        return Response(error.status, {**headers, "Content-Type": "application/x-amz-json-1.1"}, text.encode())
+    if service == "ebs":
         body = {"Message": error.message} | ({"Reason": error.reason} if error.reason else {})
         headers |= {"Content-Type": "application/json", "x-amzn-ErrorType": error.code}
         return Response(error.status, headers, json.dumps(body).encode())
@@ -133,8 +139,9 @@ def access(service: str, refusal: Refusal) -> ApiError:
     https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList,
     https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html
     """
-    words = _REFUSALS[refusal].get(service) or _REFUSALS[refusal][""]
-    return ApiError(words.code, words.message, words.status)
+    # The JSON services say it in EBS's words, and with status 400 as all they say.
+    words = _REFUSALS[refusal].get("ebs" if service in _JSON else service) or _REFUSALS[refusal][""]
+    return ApiError(words.code, words.message, 400 if service in _JSON else words.status)
 
 
 def throttled(service: str) -> ApiError:
@@ -145,4 +152,4 @@ def throttled(service: str) -> ApiError:
         return ApiError("SlowDown", "Please reduce your request rate.", 503)
     if service == "ebs":
         return ApiError("RequestThrottledException", "The number of requests is too high", 400, "ACCOUNT_THROTTLED")
-    return ApiError("Throttling", "Rate exceeded", 400)
+    return ApiError("ThrottlingException" if service in _JSON else "Throttling", "Rate exceeded", 400)

@@ -4,8 +4,13 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from lkcloud_aws.sandbox.permissions import EVERYBODY, Permissions
+
+_PUBLIC = timedelta(days=731)
+"""After which AWS deprecates a public image: two years, of which one may be a leap year."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +79,14 @@ class Image:
     unseen_describes: int = 0
     source_id: str = ""
     source_region: str = ""
-    launch_permissions: set[str] = field(default_factory=set)
+    launch_permissions: Permissions = field(default_factory=Permissions)
     deprecation: datetime | None = None
     protection: str = "disabled"
+    protected_until: float = 0.0
+    """On the monotonic clock; the end of the cooldown after its protection."""
     disabled: bool = False
+    fault: str = ""
+    """Why it ends in `failed` instead of `available`."""
     exists: bool = True
     name_held_until: float = 0.0
     """On the monotonic clock; its name is not free before, although it has been deregistered."""
@@ -89,7 +98,14 @@ class Image:
         """EC2's word."""
         if self.disabled:
             return "disabled"
-        return "available" if time.monotonic() >= self._made + self.pending else "pending"
+        if time.monotonic() < self._made + self.pending:
+            return "pending"
+        return "failed" if self.fault else "available"
+
+    @property
+    def public_end(self) -> datetime:
+        """The latest time at which it becomes deprecated while it is public."""
+        return self.created + _PUBLIC
 
     @property
     def holds_name(self) -> bool:
@@ -106,7 +122,7 @@ class Image:
         said = self.specification
         state = self.state
         # While it is pending, its volumes have no snapshot ids yet (bottlerocket-os/bottlerocket#1066).
-        volumes = [volume.described(with_snapshot=state != "pending") for volume in said.volumes]
+        volumes = [volume.described(with_snapshot=state not in ("pending", "failed")) for volume in said.volumes]
         described: dict[str, Any] = {
             "ImageId": self.id,
             "ImageLocation": f"{owner}/{said.name}",
@@ -114,7 +130,7 @@ class Image:
             "Name": said.name,
             "OwnerId": owner,
             "State": state,
-            "Public": "all" in self.launch_permissions,
+            "Public": EVERYBODY in self.launch_permissions.names,
             "Architecture": said.architecture,
             "CreationDate": stamp(self.created),
             "PlatformDetails": "Linux/UNIX",
@@ -138,6 +154,8 @@ class Image:
             "SourceImageId": self.source_id,
             "SourceImageRegion": self.source_region,
         }
+        if state == "failed":
+            described["StateReason"] = {"Code": "Client.InternalError", "Message": self.fault}
         return described | {name: value for name, value in optional.items() if value}
 
     def filter_values(self, owner: str, name: str) -> list[str] | None:
@@ -154,7 +172,7 @@ class Image:
             "image-id": self.id,
             "image-type": "machine",
             "imds-support": said.imds,
-            "is-public": str("all" in self.launch_permissions).lower(),
+            "is-public": str(EVERYBODY in self.launch_permissions.names).lower(),
             "manifest-location": f"{owner}/{said.name}",
             "name": said.name,
             "owner-id": owner,

@@ -5,6 +5,8 @@ moto keeps its state in the process, so a process holds one stand-in.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -44,11 +46,19 @@ _POLICY = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of Systems Manager."""
+
+    data_type: str
+    version: int
+
+
 class Moto:
     """moto's services in this process, and the few things of theirs that the stand-in itself looks at."""
 
     def __init__(self) -> None:
-        self._opted_in: frozenset[str] = frozenset()
+        self._regions: Mapping[str, str] = {}
         self._application = DomainDispatcherApplication(create_backend_app)
 
     def reset(self) -> None:
@@ -80,12 +90,58 @@ class Moto:
         found = self._s3().buckets.get(bucket)
         return None if found is None else str(found.region_name)
 
+    def regions(self) -> Mapping[str, str]:
+        """Return whether each region, of all partitions, needs opting in, in EC2's words."""
+        if not self._regions:
+            found = get_backend("ec2")[ACCOUNT]["us-east-1"].describe_regions()
+            self._regions = {one.name: str(one.opt_in_status) for one in found}
+        return self._regions
+
     def opted_in(self, region: str) -> bool:
         """Say whether the account can use a region: it exists and needs no opting in, which nobody has done."""
-        if not self._opted_in:
-            regions = get_backend("ec2")[ACCOUNT]["us-east-1"].describe_regions()
-            self._opted_in = frozenset(one.name for one in regions if one.opt_in_status == "opt-in-not-required")
-        return region in self._opted_in
+        return self.regions().get(region) == "opt-in-not-required"
+
+    def kms_key(self, region: str, named: str) -> str | None:
+        """Return the ARN of the key that NAMED (id, alias, or the ARN of either) means in a region.
+
+        "" is the one that AWS manages for EBS; None is no key, or one that cannot encrypt volumes.
+        """
+        partition, service, home, account, resource = [*named.split(":", 5)[1:], *[""] * 5][:5]
+        if named.startswith("arn:"):
+            if (service, home, account) != ("kms", region, ACCOUNT) or not partition:
+                return None
+            named = resource.removeprefix("key/")
+        if named == "alias/aws/ebs":
+            return ""
+        backend = get_backend("kms")[ACCOUNT][region]
+        if named.startswith("alias/"):
+            named = str(backend.get_key_id_from_alias(named))
+        found = backend.keys.get(named)
+        if found is None or found.key_state != "Enabled" or found.key_spec != "SYMMETRIC_DEFAULT":
+            return None
+        return str(found.arn)
+
+    def parameter(self, region: str, name: str) -> "Parameter | None":
+        """Return a parameter of Systems Manager; None if there is none."""
+        found = get_backend("ssm")[ACCOUNT][region].get_parameter(name)
+        return None if found is None else Parameter(str(found.data_type), int(found.version))
+
+    def put_parameter(self, region: str, wanted: Mapping[str, Any]) -> None:
+        """Make or overwrite a parameter, as PutParameter asks for it."""
+        backend: Any = get_backend("ssm")[ACCOUNT][region]  # its types do not say what may be None
+        backend.put_parameter(
+            name=wanted["Name"],
+            description=wanted.get("Description"),
+            value=wanted["Value"],
+            parameter_type=wanted.get("Type"),
+            allowed_pattern=wanted.get("AllowedPattern"),
+            keyid=None,
+            overwrite=bool(wanted.get("Overwrite")),
+            tags=wanted.get("Tags"),
+            data_type=wanted.get("DataType"),
+            tier=wanted.get("Tier"),
+            policies=wanted.get("Policies"),
+        )
 
     def encrypts_by_default(self, region: str) -> bool:
         """Say whether EBS encrypts new snapshots and volumes of a region by default."""

@@ -7,7 +7,10 @@ from lkcloud_aws.sandbox.ec2_protocol import Call, Handler, Result
 from lkcloud_aws.sandbox.errors import ApiError, invalid
 from lkcloud_aws.sandbox.image import Image
 from lkcloud_aws.sandbox.images import find
-from lkcloud_aws.sandbox.snapshots import permission_changes, permissions
+from lkcloud_aws.sandbox.permissions import EVERYBODY, Permissions, changes
+
+MOST_CHANGES = 10_000
+"""ModifyImageAttribute, UserId: "Up to 10 000 account IDs can be specified in a single request"."""
 
 
 def _modify(call: Call) -> Result:
@@ -33,21 +36,53 @@ def _modify(call: Call) -> Result:
 
 
 def _share(call: Call, image: Image) -> None:
-    added, removed = permission_changes(call, "LaunchPermission", "UserGroups")
-    if not added | removed:
+    wanted = changes(call, "LaunchPermission", "UserGroups")
+    if not wanted.names:
         raise ApiError("InvalidRequest", "The request received was invalid")
-    if "all" in added and call.region.image_public_access != "unblocked":
-        # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/block-public-access-to-amis.html
+    if len(wanted.names) > MOST_CHANGES:
+        raise invalid(f"At most {MOST_CHANGES} permissions can be changed at a time")
+    if image.state != "available":
+        # "A disabled AMI can't be shared" (DisableImage); of the others nothing is said.
+        raise ApiError("InvalidAMIID.Unavailable", f"The image '{image.id}' is {image.state}")
+    encrypted = [volume for volume in image.specification.volumes if volume.snapshot and volume.encrypted]
+    if EVERYBODY in wanted.added - image.launch_permissions.names:
+        _check_public(call, encrypted=bool(encrypted))
+    elif wanted.added and any(not volume.kms_key for volume in encrypted):
+        # DataDog/stratus-red-team#109, hashicorp/packer#7410
+        raise ApiError(
+            "InvalidParameter",
+            "Snapshots encrypted with the AWS Managed CMK can't be shared. Specify another snapshot.",
+        )
+    call.stop_if_dry_run()
+    image.launch_permissions.change(wanted.added, wanted.removed, unseen=call.cloud.windows.unseen_permissions)
+    if EVERYBODY in wanted.added:
+        # "By default, the deprecation date of all public AMIs is set to two years from the AMI creation date."
+        # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deprecate.html
+        image.deprecation = min(image.deprecation or image.public_end, image.public_end)
+
+
+def _check_public(call: Call, *, encrypted: bool) -> None:
+    if call.region.image_public_access != "unblocked":
+        # hortonworks/cloudbreak-images#926, aws-deepracer-community/deepracer-on-the-spot#106
         raise ApiError(
             "OperationNotPermitted",
-            "You can't publicly share this image because block public access for AMIs is enabled for this account.",
+            "You can\u2019t publicly share this image because block public access for AMIs is enabled for this "
+            "account. To publicly share the image, you must call the DisableImageBlockPublicAccess API.",
         )
-    if "all" in added and any(volume.encrypted for volume in image.specification.volumes):
-        raise ApiError("InvalidParameter", "You can't make an image with encrypted volumes public")
-    if image.disabled:
-        raise ApiError("InvalidAMIID.Unavailable", f"The image '{image.id}' is disabled")
-    call.stop_if_dry_run()
-    image.launch_permissions = (image.launch_permissions | added) - removed
+    if encrypted:
+        # opendevstack/ods-core#1062
+        raise ApiError(
+            "UnsupportedOperation", "Encrypted snapshots can't be shared publicly. Specify another snapshot."
+        )
+    quota = call.cloud.windows.public_images
+    there = [one for one in call.region.images.values() if one.exists and EVERYBODY in one.launch_permissions.names]
+    if len(there) >= quota:
+        # cloudfoundry/bosh-linux-stemcell-builder#685, iterative/studio-selfhosted#81
+        raise ApiError(
+            "ResourceLimitExceeded",
+            f"You have reached your quota of {quota} for the number of public images allowed in this Region. "
+            "Deregister unused public images or make them private, or request an increase in your public AMIs quota.",
+        )
 
 
 def _describe(call: Call) -> Result:
@@ -65,7 +100,7 @@ def _describe(call: Call) -> Result:
         "deregistrationProtection": ("DeregistrationProtection", image.protection),
     }
     if attribute == "launchPermission":
-        answer["LaunchPermissions"] = permissions(image.launch_permissions)
+        answer["LaunchPermissions"] = image.launch_permissions.described()
     elif attribute == "blockDeviceMapping":
         # EC2 has never let anybody read it, whatever the permissions.
         raise ApiError("AuthFailure", "Unauthorized attempt to access restricted resource", 403)
@@ -80,7 +115,7 @@ def _describe(call: Call) -> Result:
 def _reset(call: Call) -> Result:
     image = find(call, call.needed("ImageId"))
     call.stop_if_dry_run()
-    image.launch_permissions = set()
+    image.launch_permissions = Permissions()
     return {}
 
 

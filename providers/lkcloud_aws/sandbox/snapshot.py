@@ -12,6 +12,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal
 
+from lkcloud_aws.sandbox.permissions import Permissions
+
 BLOCK = 512 * 1024
 """Bytes of a block of the EBS direct APIs: https://docs.aws.amazon.com/ebs/latest/userguide/ebs-accessing-snapshot.html"""
 GIB = 1024**3
@@ -36,8 +38,12 @@ class Snapshot:
     unseen_describes: int = 0
     unseen_tags: int = 0
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    shared_with: set[str] = field(default_factory=set)
+    shared_with: Permissions = field(default_factory=Permissions)
     """Accounts, and `all`."""
+    copied: bool = False
+    """Whether it is a copy of another."""
+    broken: bool = False
+    """Whether it ends in `error`, as a copy whose key cannot be used."""
     inherited: frozenset[int] = frozenset()
     """Blocks that came with the parent."""
     digests: dict[int, bytes] = field(default_factory=dict)
@@ -53,7 +59,9 @@ class Snapshot:
         """EC2 and EBS direct show the same one."""
         now = time.monotonic()
         if self._complete_at is not None:
-            return "completed" if now >= self._complete_at else "pending"
+            if now < self._complete_at:
+                return "pending"
+            return "error" if self.broken else "completed"
         return "error" if now > self._touched + self.timeout else "pending"
 
     @property
@@ -132,6 +140,14 @@ class Snapshot:
         with self.lock:
             self.close()
             self.raw.unlink(missing_ok=True)
+
+
+def share_bytes(source: Path, target: Path) -> None:
+    """Let TARGET have the bytes of SOURCE, the file of a completed snapshot, which nobody writes to any more."""
+    try:
+        target.hardlink_to(source)
+    except OSError:  # a file system without links
+        copy_sparse(source, target)
 
 
 def copy_sparse(source: Path, target: Path) -> None:

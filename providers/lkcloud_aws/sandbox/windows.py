@@ -31,6 +31,17 @@ class Windows:
     """How long the block tokens of ListSnapshotBlocks are good."""
     page_size: int = 1000
     """The longest page of anything, where the client does not ask for a shorter one."""
+    unseen_permissions: int = 1
+    """How many DescribeImageAttribute or DescribeSnapshotAttribute after a change still show what was before
+    (https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html)."""
+    protection_cooldown: float = 24 * 3600.0
+    """From the end of a protection with a cooldown until the image can be deregistered."""
+    parameter_validation: float = 0.1
+    """From PutParameter with the data type aws:ec2:image until the parameter has the value, if it ever has."""
+    public_images: int = 5
+    """Quota L-0E3CBAB9 of a region, as new accounts have it (NixOS/amis#37)."""
+    snapshot_copies: int = 20
+    """Quota of snapshot copies at work in a region: https://docs.aws.amazon.com/ebs/latest/userguide/ebs-copy-snapshot.html"""
     pending_snapshots: int = 100
     """Quota of snapshots that have been started and not completed."""
     import_refused_by: Literal["call", "task"] = "call"

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which regions there are, and which of them the account can use."""
+
+from functools import cache
+
+from boto3.session import Session
+
+from lkcloud_aws.sandbox.ec2_protocol import Call, Handler, Result
+from lkcloud_aws.sandbox.errors import invalid
+from lkcloud_aws.sandbox.listing import filtered
+
+
+@cache
+def partition(region: str) -> str:
+    """Return the partition of a region: `aws`, `aws-cn`, `aws-us-gov` and so on."""
+    return Session().get_partition_for_region(region)
+
+
+def _describe(call: Call) -> Result:
+    """Answer with the regions of the caller's partition; those that are not opted in to only if they are asked for.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeRegions.html
+    """
+    statuses = call.cloud.moto.regions()
+    known = {name: status for name, status in statuses.items() if partition(name) == partition(call.region.name)}
+    wanted = call.items("RegionNames")
+    for name in wanted:
+        if name not in known:
+            raise invalid(f"Invalid region names specified: [{name}]")
+    call.stop_if_dry_run()
+
+    def values(name: str, condition: str) -> list[str] | None:
+        found = {
+            "region-name": name,
+            "opt-in-status": known[name],
+            "endpoint": f"ec2.{name}.amazonaws.com",
+        }
+        return [found[condition]] if condition in found else None
+
+    shown = [
+        name
+        for name, status in known.items()
+        if (name in wanted if wanted else call.flag("AllRegions") or status != "not-opted-in")
+    ]
+    return {
+        "Regions": [
+            {"RegionName": name, "OptInStatus": known[name], "Endpoint": f"ec2.{name}.amazonaws.com"}
+            for name in filtered(shown, call, values)
+        ]
+    }
+
+
+OPERATIONS: dict[str, Handler] = {"DescribeRegions": _describe}
