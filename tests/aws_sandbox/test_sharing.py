@@ -103,7 +103,9 @@ def test_a_snapshot_takes_so_many_changes(ec2: Any, register: Register, refused:
     refused("MissingParameter", ec2.modify_snapshot_attribute, SnapshotId=own)
 
 
-def test_only_so_many_images_are_public(ec2: Any, client: Clients, register: Register, stand_in: AwsStandIn) -> None:
+def test_only_so_many_images_are_public(
+    ec2: Any, client: Clients, register: Register, stand_in: AwsStandIn, refused: Callable[..., Any]
+) -> None:
     stand_in.windows.public_images = 1
     ec2.disable_image_block_public_access()
     quota = client("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode="L-0E3CBAB9")["Quota"]
@@ -112,8 +114,7 @@ def test_only_so_many_images_are_public(ec2: Any, client: Clients, register: Reg
     first, second = register("first"), register("second")
     ec2.modify_image_attribute(ImageId=first, **public)
     ec2.modify_image_attribute(ImageId=first, **public)
-    with pytest.raises(Exception, match="ResourceLimitExceeded.*quota of 1"):
-        ec2.modify_image_attribute(ImageId=second, **public)
+    assert "quota of 1" in str(refused("ResourceLimitExceeded", ec2.modify_image_attribute, ImageId=second, **public))
     ec2.deregister_image(ImageId=first)
     ec2.modify_image_attribute(ImageId=second, **public)
 
@@ -125,30 +126,20 @@ def test_what_is_encrypted_is_shared_under_a_key_of_ones_own_only(
     key = client("kms").create_key()["KeyMetadata"]["Arn"]
     plain = register()
     account, everybody = {"Add": [{"UserId": "111111111111"}]}, {"Add": [{"Group": "all"}]}
-    made = {
-        arn: ec2.copy_image(
-            Name="copy",
-            SourceImageId=plain,
-            SourceRegion="us-east-1",
-            Encrypted=True,
-            **({"KmsKeyId": arn} if arn else {}),
-        )["ImageId"]
-        for arn in ("", key)
-    }
-    for arn, image in made.items():
+    for named in ({}, {"KmsKeyId": key}):
+        said = {"Name": "copy", "SourceImageId": plain, "SourceRegion": "us-east-1", "Encrypted": True}
+        image = ec2.copy_image(**said, **named)["ImageId"]
         own = snapshot_of(ec2, image)
         refused("UnsupportedOperation", ec2.modify_image_attribute, ImageId=image, LaunchPermission=everybody)
-        refused(
-            "OperationNotPermitted", ec2.modify_snapshot_attribute, SnapshotId=own, CreateVolumePermission=everybody
-        )
-        if arn:
+        volumes = {"SnapshotId": own, "CreateVolumePermission": everybody}
+        refused("OperationNotPermitted", ec2.modify_snapshot_attribute, **volumes)
+        volumes["CreateVolumePermission"] = account
+        if named:
             ec2.modify_image_attribute(ImageId=image, LaunchPermission=account)
-            ec2.modify_snapshot_attribute(SnapshotId=own, CreateVolumePermission=account)
+            ec2.modify_snapshot_attribute(**volumes)
         else:
             refused("InvalidParameter", ec2.modify_image_attribute, ImageId=image, LaunchPermission=account)
-            refused(
-                "OperationNotPermitted", ec2.modify_snapshot_attribute, SnapshotId=own, CreateVolumePermission=account
-            )
+            refused("OperationNotPermitted", ec2.modify_snapshot_attribute, **volumes)
 
 
 def test_a_disabled_image_is_not_shared(ec2: Any, register: Register, refused: Callable[..., Any]) -> None:
