@@ -51,6 +51,8 @@ def read(path: Path, environment: Mapping[str, str] | None = None) -> ReleaseFil
     `PATH:LINE:COLUMN: ...` for what is wrong with the file.
     """
     data, places = _parse(path, os.environ if environment is None else environment)
+    if not isinstance(data, dict):
+        raise UsageError(f"{path} holds no release", hint="write `name:`, `version:`, `images:` and `targets:`")
     try:
         release = Release.model_validate(data)
     except ValidationError as error:

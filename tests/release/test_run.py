@@ -143,7 +143,7 @@ def test_again_makes_nothing_and_says_the_same(
     assert (tmp_path / "release.json").read_bytes() == before
     assert [end for end in heard.ends() if end[1] == "make"] == [("aws", "make", "there"), ("gcp", "make", "there")]
     operations = set(aws.traffic.operations())
-    assert not operations & {"StartSnapshot", "RegisterImage", "RunInstances"}
+    assert not operations & {"StartSnapshot", "CompleteSnapshot", "RunInstances"}
     assert "boot test" not in heard.stages("gcp")
 
 
@@ -170,7 +170,7 @@ def test_a_target_that_fails_leaves_the_others_and_is_gone_on_with(
     assert again.exit_code == 0
     assert again.manifest.complete
     assert again.manifest.problems == ()
-    assert not set(aws.traffic.operations()) & {"StartSnapshot", "RegisterImage", "RunInstances"}
+    assert not set(aws.traffic.operations()) & {"StartSnapshot", "CompleteSnapshot", "RunInstances"}
 
 
 def test_a_boot_test_that_fails_promotes_nothing_anywhere(
@@ -178,7 +178,7 @@ def test_a_boot_test_that_fails_promotes_nothing_anywhere(
 ) -> None:
     path = write(
         TWO_CLOUDS.replace(
-            "{family: os, workers: 2}", "{family: os, workers: 2}\n        test: {expect: x, timeout: 5}"
+            "{family: os, workers: 2}", "{family: os, workers: 2}\n        test: {expect: never said, timeout: 5}"
         )
     )
     result = publish(path)
