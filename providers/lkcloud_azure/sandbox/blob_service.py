@@ -47,10 +47,6 @@ class BlobService(Protocol):
         """Give an account another key in place of the first (0) or second (1). Raises KeyError."""
         ...
 
-    def allow_keys(self, account: str, *, allowed: bool) -> None:
-        """Take what the account's keys sign, or refuse it (allowSharedKeyAccess). Raises KeyError."""
-        ...
-
     def endpoint(self, account: str) -> str:
         """Return the URL of an account, without a slash at its end."""
         ...
@@ -61,6 +57,10 @@ class BlobService(Protocol):
 
     def fetch(self, url: str, target: Path) -> None:
         """Copy the bytes of the blob at URL into the file TARGET, with holes where there are none. Raises KeyError."""
+        ...
+
+    def idle(self) -> float:
+        """Return the seconds since the last request that the log of requests does not have."""
         ...
 
     def reset(self) -> None:

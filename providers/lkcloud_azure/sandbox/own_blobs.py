@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stand-in's own blob service: an https server as strict as Azure's about page blobs and managed disks."""
 
+import math
 import shutil
 import traceback
 from collections.abc import Mapping
@@ -76,10 +77,6 @@ class OwnBlobs:
             held = self.store.accounts[account]
             held.keys = (new_key(), held.keys[1]) if index == 0 else (held.keys[0], new_key())
 
-    def allow_keys(self, account: str, *, allowed: bool) -> None:
-        """Take what the account's keys sign, or refuse it. Raises KeyError."""
-        self.store.accounts[account].shared_key_access = allowed
-
     def endpoint(self, account: str) -> str:
         """Return the URL of an account, without a slash at its end."""
         return f"{self.address}/{account}"
@@ -100,6 +97,10 @@ class OwnBlobs:
             blob.contents.copy_to(target)
         else:
             shutil.copyfile(blob.contents.path, target)
+
+    def idle(self) -> float:
+        """Return infinity: the log of requests has them all."""
+        return math.inf
 
     def reset(self) -> None:
         """Remove all blobs, containers, accounts and grants; addresses stay."""
