@@ -3,7 +3,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,6 +98,14 @@ class Session:
         chosen = self.chosen_subscription or os.environ.get("AZURE_SUBSCRIPTION_ID")
         return chosen or self._only_subscription()
 
+    @property
+    def ca(self) -> str | None:
+        """The certificates to trust, as a file or a folder, for connections beside the SDK's; None for the system's.
+
+        The SDK connects by `requests`, which has these two variables.
+        """
+        return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or None
+
     @cached_property
     def compute(self) -> "ComputeManagementClient":
         """Of Microsoft.Compute."""
@@ -147,22 +155,28 @@ class Session:
             )
 
     def _only_subscription(self) -> str:
+        from azure.core import PipelineClient
+        from azure.core.pipeline.policies import UserAgentPolicy
         from azure.core.rest import HttpRequest
-        from azure.mgmt.core import ARMPipelineClient
         from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 
         # The SDK's client of subscriptions is a package of its own, for this one call.
-        policy = ARMChallengeAuthenticationPolicy(self.credential, *self.scopes)
-        request = HttpRequest("GET", f"{self.endpoint}/subscriptions", params={"api-version": "2022-12-01"})
-        with ARMPipelineClient(base_url=self.endpoint, authentication_policy=policy) as client:
+        policies = [UserAgentPolicy("lkcloud"), ARMChallengeAuthenticationPolicy(self.credential, *self.scopes)]
+        url = f"{self.endpoint}/subscriptions"
+        shown: list[Mapping[str, Any]] = []
+        with PipelineClient[Any, Any](self.endpoint, policies=policies) as client:
 
             def ask() -> Any:
-                answer = client.send_request(request)
+                request = HttpRequest("GET", url, params={} if "?" in url else {"api-version": "2022-12-01"})
+                answer = client.send_request(request, connection_timeout=_TIMEOUT, read_timeout=_TIMEOUT)
                 answer.raise_for_status()
                 return answer.json()
 
-            shown = self.call("looking for the subscription", ask)
-        found = [one["subscriptionId"] for one in shown.get("value", []) if one.get("state", "Enabled") == "Enabled"]
+            while url:
+                page = self.call("looking for the subscription", ask)
+                shown += page.get("value", [])
+                url = page.get("nextLink") or ""
+        found = [one["subscriptionId"] for one in shown if one.get("state", "Enabled") == "Enabled"]
         if len(found) != 1:
             what = f"{len(found)} subscriptions could be meant" if found else "this identity sees no subscription"
             raise UsageError(f"azure: {what}", hint="give --subscription, or set AZURE_SUBSCRIPTION_ID")

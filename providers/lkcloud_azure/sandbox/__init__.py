@@ -7,24 +7,43 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from lkcloud.errors import UsageError
 from lkcloud.sandbox.http import LOOPBACK, Response, Server
 from lkcloud.sandbox.traffic import Seen, Traffic
-from lkcloud_azure.sandbox import access
+from lkcloud_azure.naming import STORAGE, ResourceId
+from lkcloud_azure.sandbox import access, storage_account
 from lkcloud_azure.sandbox.access import Tokens
+from lkcloud_azure.sandbox.azurite import Azurite
+from lkcloud_azure.sandbox.blob_service import BlobService
 from lkcloud_azure.sandbox.certificate import Certificate
-from lkcloud_azure.sandbox.cloud import LOCATION, SUBSCRIPTION, Cloud
+from lkcloud_azure.sandbox.cloud import FOLDERS, LOCATION, SUBSCRIPTION, Cloud, Group
 from lkcloud_azure.sandbox.dispatch import Dispatcher
 from lkcloud_azure.sandbox.errors import busy, throttled
+from lkcloud_azure.sandbox.own_blobs import OwnBlobs
 from lkcloud_azure.sandbox.windows import Windows
 
 __all__ = ["AzureStandIn", "Seen", "Windows"]
 
 ACCOUNT = "lkcloudsandbox"
 """The storage account that a new sandbox has."""
+GROUP = "lkcloud-sandbox"
+"""The resource group that it is in."""
 
 
 def _throttled(seen: Seen) -> Response:
     return busy().xml() if seen.service == "blob" else throttled().json()
+
+
+def _blob_service(
+    home: Path, windows: Windows, traffic: Traffic, tokens: Tokens, certificate: Certificate
+) -> BlobService:
+    """Return the blob service that LKCLOUD_SANDBOX_BLOBS names: `own`, or `azurite`. Raises UsageError."""
+    chosen = os.environ.get("LKCLOUD_SANDBOX_BLOBS") or "own"
+    if chosen == "azurite":
+        return Azurite(home, windows, traffic, tokens, certificate)
+    if chosen != "own":
+        raise UsageError(f"LKCLOUD_SANDBOX_BLOBS is {chosen!r}", hint="set it to own or azurite, or unset it")
+    return OwnBlobs(home, windows, traffic, tokens, certificate)
 
 
 class AzureStandIn:
@@ -41,7 +60,9 @@ class AzureStandIn:
         self.traffic = Traffic(_throttled)
         self._home = home
         self._certificate = Certificate(home)
-        self.holdings = Cloud(home, self.windows, Tokens(self.windows))
+        tokens = Tokens(self.windows)
+        self._blobs = _blob_service(home / "blobs", self.windows, self.traffic, tokens, self._certificate)
+        self.holdings = Cloud(home, self.windows, tokens, self._blobs)
         self._dispatcher = Dispatcher(self.holdings, self.traffic)
         self._server: Server | None = None
 
@@ -50,6 +71,8 @@ class AzureStandIn:
         self._server = Server(self._dispatcher, self._certificate.context)
         self._server.start()
         self._dispatcher.address = self._server.address
+        self._blobs.start()
+        self._furnish()
 
     def environment(self) -> Mapping[str, str]:
         """Return the environment variables that lead Azure's libraries and lkcloud here."""
@@ -75,22 +98,30 @@ class AzureStandIn:
 
     def idle(self) -> float:
         """Return the seconds since the last request; 0 while machines run."""
-        return self.traffic.idle()
+        return 0.0 if self.holdings.busy() else min(self.traffic.idle(), self._blobs.idle())
 
     def reset(self) -> None:
         """Empty the cloud: no machines, no images, no bytes. Address, certificate and credentials stay."""
-        with self.holdings.lock:
-            self.holdings.groups.clear()
-            self.holdings.resources.clear()
-            self.holdings.operations.clear()
-        for folder in ("disks", "images"):
+        self.holdings.empty()
+        self._blobs.reset()
+        for folder in FOLDERS:
             shutil.rmtree(self._home / folder, ignore_errors=True)
+        self._furnish()
 
     def stop(self) -> None:
         """End the servers and every machine."""
         if self._server is not None:
             self._server.stop()
             self._server = None
+        self.holdings.empty()
+        self._blobs.stop()
+
+    def _furnish(self) -> None:
+        """Let there be what a new sandbox has: a resource group with a storage account."""
+        with self.holdings.lock:
+            self.holdings.groups[GROUP] = Group(GROUP, LOCATION, {})
+            account = ResourceId(SUBSCRIPTION, GROUP, STORAGE, ("storageAccounts",), (ACCOUNT,))
+            storage_account.add(self.holdings, account, LOCATION).state = "Succeeded"
 
     def expire_credentials(self, *, expired: bool = True) -> None:
         """Let no token be good from now on, or let them be good again."""

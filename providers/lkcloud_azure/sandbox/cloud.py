@@ -12,6 +12,8 @@ from uuid import uuid4
 
 from lkcloud_azure.naming import ResourceId
 from lkcloud_azure.sandbox.access import Tokens
+from lkcloud_azure.sandbox.blob_service import BlobService
+from lkcloud_azure.sandbox.grants import Grants
 from lkcloud_azure.sandbox.windows import Windows
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 SUBSCRIPTION = "0b1f6471-1bf0-4dda-aec3-cb9272f09590"
 LOCATION = "westeurope"
+FOLDERS = ("disks", "images")
+"""Where bytes are, below the home of the stand-in, beside those of blobs."""
 LOCATIONS = {
     "westeurope": "West Europe",
     "northeurope": "North Europe",
@@ -67,6 +71,10 @@ class Resource(ABC):
     def removed(self, cloud: "Cloud") -> None:  # noqa: B027 - most have nothing outside
         """Give back what it has outside: bytes, machines. Called without the lock, when it can be found no more."""
 
+    def busy(self) -> bool:
+        """Tell whether something runs for it, which keeps an unused sandbox from ending."""
+        return False
+
     def described(self) -> dict[str, Any]:
         """Return its document."""
         return {
@@ -101,6 +109,7 @@ class Cloud:
     home: Path
     windows: Windows
     tokens: Tokens
+    blobs: BlobService
     lock: RLock = field(default_factory=RLock)
     groups: dict[str, Group] = field(default_factory=dict)
     """By their names in lower case."""
@@ -111,17 +120,28 @@ class Cloud:
     ended: Event = field(default_factory=Event)
     """Set when nothing here goes on any more."""
 
+    @property
+    def grants(self) -> Grants:
+        """The URLs that give access to managed disks."""
+        return self.blobs.grants
+
     def get(self, kind: type[R], resource_id: ResourceId | str) -> R | None:
         """Return the resource of class KIND with this id, None if there is none."""
-        found = self.resources.get(str(resource_id).lower())
+        found = self.held(resource_id)
         return found if isinstance(found, kind) else None
+
+    def held(self, resource_id: ResourceId | str) -> Resource | None:
+        """Return the resource with this id, of whatever class, None if there is none."""
+        return self.resources.get(str(resource_id).lower())
 
     def every(self, kind: type[R], within: str = "") -> Iterator[R]:
         """Yield the resources of class KIND whose id begins with WITHIN, oldest first; the caller holds the lock."""
-        below = f"{within.lower().rstrip('/')}/" if within else ""
-        for key, resource in tuple(self.resources.items()):
-            if isinstance(resource, kind) and key.startswith(below):
-                yield resource
+        return (resource for resource in self.below(within) if isinstance(resource, kind))
+
+    def below(self, within: str = "") -> Iterator[Resource]:
+        """Yield the resources whose id begins with WITHIN, of whatever class, oldest first."""
+        start = f"{within.lower().rstrip('/')}/" if within else ""
+        return (resource for key, resource in tuple(self.resources.items()) if key.startswith(start))
 
     def add(self, resource: Resource) -> None:
         """Hold RESOURCE, in place of one with its id."""
@@ -130,6 +150,24 @@ class Cloud:
     def forget(self, resource: Resource) -> None:
         """Hold RESOURCE no more."""
         self.resources.pop(str(resource.id).lower(), None)
+
+    def busy(self) -> bool:
+        """Tell whether something runs, such as a machine."""
+        return any(resource.busy() for resource in tuple(self.resources.values()))
+
+    def empty(self) -> None:
+        """Hold nothing any more; whatever goes on is ended. The caller does not hold the lock."""
+        self.ended.set()
+        for operation in tuple(self.operations.values()):
+            if operation.thread is not None:
+                operation.thread.join()
+        with self.lock:
+            held = list(self.resources.values())[::-1]
+            for table in (self.groups, self.resources, self.operations):
+                table.clear()
+        for resource in held:
+            resource.removed(self)
+        self.ended = Event()
 
     def file(self, folder: str) -> Path:
         """Return a path for new bytes, in FOLDER, which is there."""

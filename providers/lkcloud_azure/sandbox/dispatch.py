@@ -1,15 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The way of a request: Entra ID, or who sent it, the seams, and Azure Resource Manager."""
+"""The way of a request: Entra ID, or who sent it, the seams, and Azure Resource Manager's routes."""
 
 import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib import import_module
+from pkgutil import iter_modules
+from re import Match, Pattern
 from uuid import uuid4
 
 from lkcloud.sandbox.http import DropConnection, Request, Response
 from lkcloud.sandbox.traffic import Traffic
+from lkcloud_azure.sandbox import arm_gate
 from lkcloud_azure.sandbox.access import ARM
+from lkcloud_azure.sandbox.arm_call import Answer, Call, Route, segments
 from lkcloud_azure.sandbox.cloud import LOCATION, Cloud
 from lkcloud_azure.sandbox.errors import ApiError
+
+_PREFIXES = ("arm_", "vm_", "network_")
+"""What the names of modules begin with that may have ROUTES."""
+
+
+def _routes() -> Iterator[Route]:
+    package = import_module(__package__)
+    for module in iter_modules(package.__path__):
+        if module.name.startswith(_PREFIXES):
+            yield from getattr(import_module(f"{__package__}.{module.name}"), "ROUTES", ())
 
 
 class Dispatcher:
@@ -18,27 +34,45 @@ class Dispatcher:
     def __init__(self, cloud: Cloud, traffic: Traffic) -> None:
         self._cloud = cloud
         self._traffic = traffic
+        self._routes: list[tuple[Pattern[str], Route]] = []
         self.address = ""
         """The URL of the server."""
 
     def __call__(self, request: Request) -> Response:
         """Return the answer to REQUEST."""
         entra = self._cloud.tokens.operation(request)
-        name = entra or self._name(request)
+        route, match = self._find(request) if not entra else (None, None)
+        name = entra or (route.name if route else f"{request.method} {request.path}")
         with self._traffic.request("entra" if entra else "arm", name, request.method, request.path, "") as seen:
-            response = self._traffic.before(seen) or self._answer(request, entra)
+            response = self._traffic.before(seen)
+            if response is None:
+                response = (
+                    self._cloud.tokens.answer(request, self.address) if entra else self._answer(request, route, match)
+                )
             for _ in request.body.pieces():
                 pass
             return self._traffic.after(seen, response, request.body.received)
 
-    def _name(self, request: Request) -> str:
-        return f"{request.method} {request.path}"
+    def _find(self, request: Request) -> tuple[Route | None, Match[str] | None]:
+        if not self._routes:
+            # The models of the SDK that some of the modules need take a while to import.
+            self._routes = [(route.pattern(), route) for route in _routes()]
+        for pattern, route in self._routes:
+            if route.method == request.method and (match := pattern.fullmatch(request.raw_path)):
+                return route, match
+        return None, None
 
-    def _answer(self, request: Request, entra: str) -> Response:
-        if entra:
-            return self._cloud.tokens.answer(request, self.address)
+    def _answer(self, request: Request, route: Route | None, match: Match[str] | None) -> Response:
+        deferred: list[Callable[[], None]] = []
         try:
-            response = self._arm(request)
+            self._cloud.tokens.require(request, ARM)
+            if route is None or match is None:
+                raise arm_gate.unknown(request, [known for _, known in self._routes])
+            call = Call(self._cloud, route, segments(match), request.query, request.body.all(), self.address, deferred)
+            arm_gate.check(call)
+            response = self._handled(call).response()
+            for work in deferred:
+                work()
         except ApiError as error:
             response = error.json()
         except DropConnection:
@@ -47,10 +81,23 @@ class Dispatcher:
             traceback.print_exc()
             message = f"The sandbox failed: {type(error).__name__}: {error}"
             response = ApiError(500, "InternalServerError", message).json()
-        ids = {"x-ms-request-id": str(uuid4()), "x-ms-correlation-request-id": str(uuid4())}
-        routed = {"x-ms-routing-request-id": f"{LOCATION.upper()}:{uuid4()}"}
-        return replace(response, headers={**ids, **routed, **response.headers})
+        return replace(response, headers={**_headers(request), **response.headers})
 
-    def _arm(self, request: Request) -> Response:
-        self._cloud.tokens.require(request, ARM)
-        raise ApiError(404, "InvalidResourceType", "nothing is here yet")
+    def _handled(self, call: Call) -> Answer:
+        if call.route.unlocked:
+            return call.route.handler(call)
+        with self._cloud.lock:
+            return call.route.handler(call)
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """Return what every answer has: https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling."""
+    kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(request.method, "writes")
+    unique = str(uuid4())
+    return {
+        "Cache-Control": "no-cache",
+        "x-ms-request-id": unique,
+        "x-ms-correlation-request-id": unique,
+        "x-ms-routing-request-id": f"{LOCATION.upper()}:{unique}",
+        f"x-ms-ratelimit-remaining-subscription-{kind}": "199" if kind != "reads" else "249",
+    }
