@@ -31,7 +31,7 @@ TWO_CLOUDS = """\
       - cloud: aws
         options: {region: eu-central-1, boot_mode: legacy-bios}
       - cloud: gcp
-        options: {family: os, workers: 2}
+        options: {family: os, workers: 2, guest_os_feature: GVNIC}
     defaults:
       test: {expect: release-boot-ok, timeout: 60}
 """
@@ -178,7 +178,7 @@ def test_a_boot_test_that_fails_promotes_nothing_anywhere(
 ) -> None:
     path = write(
         TWO_CLOUDS.replace(
-            "{family: os, workers: 2}", "{family: os, workers: 2}\n        test: {expect: never said, timeout: 5}"
+            "guest_os_feature: GVNIC}", "guest_os_feature: GVNIC}\n        test: {expect: never said, timeout: 5}"
         )
     )
     result = publish(path)
@@ -187,7 +187,7 @@ def test_a_boot_test_that_fails_promotes_nothing_anywhere(
         ("aws", True, False, False),
     ]
     assert "gcp" in {one.target for one in result.manifest.problems}
-    assert gcp.holdings.engine.images["os-x86"].family == ""
+    assert gcp.holdings.engine.images["os-x86"].specification.family == ""
 
 
 def test_what_is_not_required_holds_up_nobody(
