@@ -47,22 +47,26 @@ class Kind(IntEnum):
     DYNAMIC = 3
 
 
-def fixed(disk: Readable, *, timestamp: int | None = None, identifier: UUID | None = None) -> Layout:
+def fixed(disk: Readable, *, timestamp: int | None = None, identifier: UUID | None = None, least: int = 0) -> Layout:
     """Return DISK as a fixed VHD, byte for byte as `qemu-img convert -o subformat=fixed,force_size=on` writes it.
 
     TIMESTAMP (Unix, seconds) and IDENTIFIER are those of the footer, see `footer`. A disk that is no whole number of
-    MiB is padded with zeros; one that is stays as it is. Raises UnusableImage for a disk that no VHD can hold.
+    MiB, or has less than LEAST bytes, is padded with zeros; any other stays as it is. Raises UnusableImage for a disk
+    that no VHD can hold.
     """
-    size = padded_size(disk)
-    ending = footer(disk, Kind.FIXED, timestamp=timestamp, identifier=identifier)
+    size = padded_size(disk, least)
+    ending = footer(disk, Kind.FIXED, timestamp=timestamp, identifier=identifier, least=least)
     return Layout(disk, size + FOOTER_SIZE, (DiskRange(0, 0, disk.size), Literal(size, ending)))
 
 
-def padded_size(disk: Readable) -> int:
-    """Return the size in bytes that DISK has in a VHD: the next whole MiB. Raises UnusableImage if no VHD holds it."""
+def padded_size(disk: Readable, least: int = 0) -> int:
+    """Return the size in bytes that DISK has in a VHD: the next whole MiB, of LEAST bytes at least.
+
+    Raises UnusableImage if no VHD holds it.
+    """
     if disk.size == 0:
         raise UnusableImage("an empty disk cannot be a VHD", hint="give an image that holds at least one byte")
-    size = -(-disk.size // ALIGNMENT) * ALIGNMENT
+    size = -(-max(disk.size, least) // ALIGNMENT) * ALIGNMENT
     if size > MAX_SIZE:
         raise UnusableImage(
             f"the disk has {disk.size} bytes and a VHD holds at most {MAX_SIZE} (2040 GiB)",
@@ -71,15 +75,17 @@ def padded_size(disk: Readable) -> int:
     return size
 
 
-def footer(disk: Readable, kind: Kind, *, timestamp: int | None = None, identifier: UUID | None = None) -> bytes:
-    """Return the 512 bytes that end a VHD of DISK.
+def footer(
+    disk: Readable, kind: Kind, *, timestamp: int | None = None, identifier: UUID | None = None, least: int = 0
+) -> bytes:
+    """Return the 512 bytes that end a VHD of DISK, which is padded to LEAST bytes.
 
     The same disk gives the same bytes: without TIMESTAMP (Unix, seconds; what a VHD cannot say is moved to the nearest
     that it can) the time is SOURCE_DATE_EPOCH or else 2000-01-01, and without IDENTIFIER it follows from the size and
     the first 64 KiB of the disk, where the identifiers of a GPT lie. Raises UnusableImage and UsageError (a
     SOURCE_DATE_EPOCH that is no number).
     """
-    size = padded_size(disk)
+    size = padded_size(disk, least)
     moment = source_date() if timestamp is None else timestamp
     data_offset = 2**64 - 1 if kind is Kind.FIXED else FOOTER_SIZE
     block = bytearray(FOOTER_SIZE)

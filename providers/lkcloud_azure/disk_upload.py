@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A disk's bytes written straight into a managed disk, by the URL that Azure gives for it.
+
+https://learn.microsoft.com/azure/virtual-machines/linux/disks-upload-vhd-to-managed-disk-cli. The disk is there from
+the first request on, in state ActiveUpload, and any machine can go on with it; it costs what a standard disk of its
+size costs, until it is deleted. The URL is good for a day, whatever becomes of the run.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from lkcloud.errors import Conflict, ImageChanged, LkcloudError
+from lkcloud.polling import poll
+from lkcloud.provider import Blob, Run, Source
+from lkcloud.transfer.journal import Transfer
+from lkcloud_azure import features, managed_disks, naming, resource_group
+from lkcloud_azure.data_plane import DataPlane, SharedAccess
+from lkcloud_azure.managed_disks import ManagedDisk
+from lkcloud_azure.naming import ResourceId
+from lkcloud_azure.options import AzureOptions
+from lkcloud_azure.page_upload import SCHEME, PageUpload
+from lkcloud_azure.pages import Plan
+from lkcloud_azure.session import Session
+
+if TYPE_CHECKING:
+    from azure.mgmt.compute import models
+
+KIND = "disk"
+"""Kind of a Blob that is a managed disk; its id is the disk's resource id."""
+
+LEAST = 20 * 1024 * 1024
+"""Bytes of the smallest disk that Azure takes an upload for (CreationData.upload_size_bytes of the SDK)."""
+
+_SKU = "Standard_LRS"
+"""The cheapest: the disk lasts no longer than until the image is made."""
+
+_SETTLED = 300.0
+"""Seconds for a disk that another run makes or closes."""
+
+
+@dataclass(frozen=True)
+class DiskUpload:
+    """Writes one source into one managed disk in REGION."""
+
+    session: Session
+    options: AzureOptions
+    source: Source
+    region: str
+
+    def upload(self, run: Run) -> Blob:
+        """Return the disk, Unattached and whole: one that is there, one that an earlier run began, or a new one.
+
+        Raises ImageChanged if the disk was written to meanwhile; then nothing is left of the upload.
+        """
+        with run.journal.transfer(f"azure {self.session.endpoint}{str(self._where).lower()}") as transfer:
+            disk = self._present() or self._make()
+            if disk.writable:
+                disk = self._write(disk, transfer, run)
+            else:
+                run.reporter.note(f"the bytes are there already, in the disk {disk.name}")
+            transfer.forget()
+        return blob_of(disk, self.source.name, self.source.digest)
+
+    @cached_property
+    def _where(self) -> ResourceId:
+        source = self.source
+        name = naming.upload_name(source.name, source.digest)
+        return managed_disks.disk_id(self.session, self.options.resource_group, name)
+
+    @cached_property
+    def _plan(self) -> Plan:
+        return Plan(self.source.disk, LEAST)
+
+    def _present(self) -> ManagedDisk | None:
+        """Return the disk to use or go on with, None if there is none; one of ours that is of no use is deleted."""
+        disk = managed_disks.find(self.session, self._where)
+        if disk is None:
+            return None
+        if not disk.is_of(self.source.name, self.source.digest):
+            raise Conflict(
+                f"azure: there is a disk {disk.name}, and it is none of this image",
+                hint="delete it, or give another --name or --resource-group",
+            )
+        if disk.provisioning.lower() not in ("succeeded", "failed"):
+            disk = self._settled()
+        if disk is not None and (disk.provisioning.lower() == "failed" or not self._fits(disk)):
+            managed_disks.delete(self.session, self._where)
+            return None
+        return disk
+
+    def _settled(self) -> ManagedDisk | None:
+        """Return the disk when what goes on with it is over, None if it is gone then."""
+
+        def look() -> tuple[ManagedDisk | None] | None:
+            disk = managed_disks.find(self.session, self._where)
+            return (disk,) if disk is None or disk.provisioning.lower() in ("succeeded", "failed") else None
+
+        what = f"azure: waiting for the disk {self._where.names[-1]}"
+        return poll(look, what=what, every=0.5, limit=_SETTLED, hint="run the same command again later")[0]
+
+    def _fits(self, disk: ManagedDisk) -> bool:
+        """Tell whether it is what would be made now."""
+        wanted, facts = self.options, self.source.facts
+        return (
+            disk.location,
+            disk.upload_size,
+            disk.generation,
+            disk.architecture,
+            disk.controllers,
+            disk.os_type,
+            disk.encryption_set.lower(),
+        ) == (
+            self.region,
+            self._plan.size,
+            features.generation(wanted, facts),
+            features.architecture(wanted, facts),
+            self._controllers,
+            wanted.os_type,
+            (wanted.disk_encryption_set or "").lower(),
+        )
+
+    @property
+    def _controllers(self) -> str:
+        return ", ".join(features.disk_controller_types(self.options, self.source.facts))
+
+    def _make(self) -> ManagedDisk:
+        resource_group.ensure(self.session, self.options.resource_group, self.region)
+        managed_disks.make(self.session, self._where, self._request())
+        disk = managed_disks.find(self.session, self._where)
+        if disk is None:
+            raise _gone(self._where)
+        return disk
+
+    def _request(self) -> "models.Disk":
+        from azure.mgmt.compute import models
+
+        options, source = self.options, self.source
+        key = options.disk_encryption_set
+        encryption = models.Encryption(
+            disk_encryption_set_id=key, type=models.EncryptionType.ENCRYPTION_AT_REST_WITH_CUSTOMER_KEY
+        )
+        return models.Disk(
+            location=self.region,
+            tags=naming.tags_of(source.name, source.digest, options.tags),
+            sku=models.DiskSku(name=_SKU),
+            properties=models.DiskProperties(
+                os_type=options.os_type,
+                hyper_v_generation=features.generation(options, source.facts),
+                supported_capabilities=models.SupportedCapabilities(
+                    architecture=features.architecture(options, source.facts),
+                    disk_controller_types=self._controllers,
+                ),
+                creation_data=models.CreationData(
+                    create_option=models.DiskCreateOption.UPLOAD, upload_size_bytes=self._plan.size
+                ),
+                encryption=encryption if key else None,
+            ),
+        )
+
+    def _write(self, disk: ManagedDisk, transfer: Transfer, run: Run) -> ManagedDisk:
+        """Write the disk and close it, unless another run has done so before; return it as it is then."""
+        transfer.begin(f"{disk.unique} {SCHEME}")
+        access, what = SharedAccess(lambda: self._grant(disk)), f"the disk {disk.name}"
+        try:
+            with DataPlane(access, self.options.workers, self.session.ca) as plane:
+                PageUpload(
+                    self.session, self.options, self.source.disk, self._plan, plane, what, run, clears=False
+                ).write(transfer)
+            managed_disks.revoke(self.session, self._where)
+        except ImageChanged:
+            # What is there is a part of the old disk, which nobody has any more.
+            if self._closed(disk) is None:
+                managed_disks.delete(self.session, self._where)
+                transfer.forget()
+            raise
+        except LkcloudError:
+            if (closed := self._closed(disk)) is None:
+                raise
+            return closed
+        if (closed := self._closed(disk)) is None:
+            raise _gone(self._where)
+        return closed
+
+    def _grant(self, disk: ManagedDisk) -> str:
+        """Return a URL for writing to DISK, if it is still to be written."""
+        found = managed_disks.find(self.session, self._where)
+        if found is None or found.unique != disk.unique or not found.writable:
+            raise _gone(self._where)
+        return managed_disks.grant(self.session, self._where)
+
+    def _closed(self, disk: ManagedDisk) -> ManagedDisk | None:
+        """Return DISK if it is whole and closed, by us, another run or a request whose answer was lost.
+
+        Azure closes none without a footer (microsoft/AzureStorageExplorer#8800), and that is written last.
+        """
+        found = self._settled()
+        return found if found is not None and found.unique == disk.unique and not found.writable else None
+
+
+def blob_of(disk: ManagedDisk, name: str, digest: str) -> Blob:
+    """Return a disk as the house knows it, for the image NAME."""
+    return Blob("azure", disk.location, str(disk.id), KIND, name, digest, disk.state)
+
+
+def _gone(where: ResourceId) -> Conflict:
+    return Conflict(
+        f"azure: the disk {where.names[-1]} is gone, or is no longer to be written",
+        hint="wait until the other run that works on it has ended, and run the same command again",
+    )
