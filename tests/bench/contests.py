@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import measure
 from disks import TestDisk
@@ -35,6 +36,22 @@ class Contestant:
     """The most rounds for one that takes minutes and so varies little."""
 
 
+class Server(Protocol):
+    """What the tools of a contest send to."""
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that lead the tools here."""
+        ...
+
+    def begin(self) -> None:
+        """Forget what an earlier run has sent."""
+        ...
+
+    def end(self) -> Stats | None:
+        """Return what has come in since `begin`, None if nobody counts."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Contest:
     """One job. The work of one run is AMOUNT of UNIT; DATA is the bytes that are to travel, if any do."""
@@ -42,7 +59,7 @@ class Contest:
     name: str
     title: str
     contestants: tuple[Contestant, ...]
-    sink: Sink | None = None
+    server: Server | None = None
     amount: float = 0.0
     unit: str = ""
     data: int = 0
@@ -52,6 +69,8 @@ class Contest:
     """How many times the rounds of other contests: short jobs vary more."""
     output: str = ""
     """The name of the file that each tool writes, if its size counts."""
+    check: Callable[[], None] | None = None
+    """Looks at what the first run of each tool has left at the server; raises measure.Failed if it is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +117,12 @@ class Figures:
         return statistics.median(seen) if seen else None
 
     @property
+    def requests(self) -> float | None:
+        """Median requests that the sink received."""
+        seen = [run.stats.requests for run in self.runs if run.stats]
+        return statistics.median(seen) if seen else None
+
+    @property
     def written(self) -> float:
         """Median bytes of the file that it wrote."""
         return statistics.median(run.written for run in self.runs)
@@ -132,6 +157,8 @@ def hold(contest: Contest, rounds: int) -> dict[str, Figures]:
                 continue
             try:
                 run = _run(contestant, contest)
+                if contest.check is not None and not kept.runs:
+                    contest.check()
             except measure.Failed as error:
                 kept.failed = str(error)
                 kept.runs.clear()
@@ -152,12 +179,13 @@ def _run(contestant: Contestant, contest: Contest) -> Run:
             "LKCLOUD_STATE_DIR": f"{scratch}/state",
             "LKCLOUD_CACHE_DIR": f"{scratch}/cache",
         }
-        if contest.sink is None:
+        server = contest.server
+        if server is None:
             taken = measure.run(contestant.command(Path(scratch)), environment)
             return Run(taken, None, Path(scratch, contest.output).stat().st_size if contest.output else 0)
-        contest.sink.stats()
-        taken = measure.run(contestant.command(Path(scratch)), environment | contest.sink.environment())
-        return Run(taken, contest.sink.stats())
+        server.begin()
+        taken = measure.run(contestant.command(Path(scratch)), environment | server.environment())
+        return Run(taken, server.end())
 
 
 def _seconds(output: str, stages: Sequence[str]) -> float:
@@ -188,12 +216,12 @@ class Course:
         yield self._ebs("ebs-far", "EBS direct, dense disk, 20 ms of latency", self.far)
         yield self._s3()
         yield self._sparse(
-            "sparse-ebs", "EBS direct, sparse ext4 disk", _own("lkcloud_ebs.py", self.sparse), self.sparse
+            "sparse-ebs", "EBS direct, sparse ext4 disk", own("lkcloud_ebs.py", self.sparse), self.sparse
         )
-        sparse_vhd = _own("lkcloud_s3.py", self.sparse, "vhd", "--push")
+        sparse_vhd = own("lkcloud_s3.py", self.sparse, "vhd", "--push")
         yield self._sparse("sparse-vhd", "S3 as dynamic VHD, sparse ext4 disk", sparse_vhd, self.sparse)
-        yield self._sparse("memory-ebs", "EBS direct, huge sparse disk", _own("lkcloud_ebs.py", self.huge), self.huge)
-        huge_vhd = _own("lkcloud_s3.py", self.huge, "vhd", "--push")
+        yield self._sparse("memory-ebs", "EBS direct, huge sparse disk", own("lkcloud_ebs.py", self.huge), self.huge)
+        huge_vhd = own("lkcloud_s3.py", self.huge, "vhd", "--push")
         yield self._sparse("memory-vhd", "S3 as dynamic VHD, huge sparse disk", huge_vhd, self.huge)
         for kind, disk in (("dense", self.dense), ("sparse", self.sparse)):
             yield self._convert(kind, disk)
@@ -206,7 +234,7 @@ class Course:
 
     def _ebs(self, name: str, title: str, sink: Sink) -> Contest:
         boto3 = _command(self.peers.python, HERE / "peer_boto3_ebs.py", self.dense.path)
-        contestants = (_own("lkcloud_ebs.py", self.dense), Contestant("boto3, 16 threads", boto3))
+        contestants = (own("lkcloud_ebs.py", self.dense), Contestant("boto3, 16 threads", boto3))
         blocks = self.dense.size / BLOCK
         return Contest(name, title, contestants, sink, blocks, "blocks", self.dense.data)
 
@@ -214,8 +242,8 @@ class Course:
         path, data, peers = self.dense.path, self.dense.data, self.peers
         target = "s3://bench/object"
         contestants = (
-            _own("lkcloud_s3.py", self.dense, "raw"),
-            _own("lkcloud_s3.py", self.dense, "raw", "--push", name="lkcloud, with the content digest"),
+            own("lkcloud_s3.py", self.dense, "raw"),
+            own("lkcloud_s3.py", self.dense, "raw", "--push", name="lkcloud, with the content digest"),
             Contestant("aws s3 cp", _command(peers.aws, "s3", "cp", "--only-show-errors", path, target)),
             Contestant("s5cmd", _command(peers.s5cmd, "--log", "error", "cp", path, target)),
         )
@@ -243,7 +271,8 @@ class Course:
         return Contest(f"read-{kind}", title, (own, peer), None, disk.size / MIB, "MiB of disk")
 
 
-def _own(program: str, disk: TestDisk, *words: str, name: str = LKCLOUD) -> Contestant:
+def own(program: str, disk: TestDisk, *words: str, name: str = LKCLOUD) -> Contestant:
+    """Return lkcloud as PROGRAM of this folder runs it with DISK and WORDS."""
     return Contestant(name, lambda scratch: [sys.executable, HERE / program, disk.path, *words])
 
 

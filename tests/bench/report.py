@@ -20,6 +20,7 @@ _HEAD = (
     "at work",
     "sending",
     "sent/data",
+    "requests",
     "MiB out",
     "ratio",
 )
@@ -56,6 +57,7 @@ def _row(contest: Contest, name: str, figures: Figures, own: Figures | None) -> 
         f"{contest.amount / at_work:,.0f}" if contest.amount and at_work else "",
         f"{contest.amount / sending:,.0f}" if contest.amount and sending else "",
         f"{sent / contest.data:.3f}" if sent and contest.data else "",
+        f"{figures.requests:,.0f}" if figures.requests else "",
         f"{figures.written / MIB:,.1f}" if figures.written else "",
         f"{figures.wall / own.wall:.2f}" if own and own.runs else "",
     )
@@ -136,6 +138,7 @@ def _figures(figures: Figures) -> dict[str, Any]:
         "cpu_median": round(figures.cpu, 4),
         "memory_bytes": figures.memory,
         "sent_bytes": figures.sent,
+        "requests": figures.requests,
         "written_bytes": figures.written,
         "at_work_seconds": figures.at_work,
         "sending_seconds": figures.sending,

@@ -4,13 +4,16 @@
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import contests
 import disks
+import emulator
 import goals
+import page_blobs
 import peers
 import report
 import sink
@@ -49,9 +52,9 @@ def main() -> int:
 
 
 def _wanted(course: Course, names: list[str] | None, *, quick: bool) -> Iterator[Contest]:
-    """Yield the contests; the disks of the tarballs, which are large, are made only for a contest that is wanted."""
+    """Yield the contests; what only one of them needs, a large disk or an emulator, is made if it is wanted."""
     every = {contest.name: contest for contest in course.contests()}
-    known = (*every, *(f"{tarballs.PREFIX}{kind}" for kind in tarballs.KINDS))
+    known = (*every, *(f"{tarballs.PREFIX}{kind}" for kind in tarballs.KINDS), *page_blobs.names())
     for name in names or ():
         if name not in known:
             raise LookupError(f"there is no contest {name}; there are {', '.join(known)}")
@@ -60,6 +63,16 @@ def _wanted(course: Course, names: list[str] | None, *, quick: bool) -> Iterator
     for kind in tarballs.KINDS:
         if f"{tarballs.PREFIX}{kind}" in wanted:
             yield tarballs.contest(kind, tarballs.disk(kind, FOLDER, quick=quick), course.peers)
+    for near in (None, course.near):
+        suffix = page_blobs.SINK if near else ""
+        kinds = [kind for kind in page_blobs.KINDS if f"{page_blobs.PREFIX}{kind}{suffix}" in wanted]
+        if kinds and near is None and (reason := emulator.without_azurite()):
+            print(f"{', '.join(page_blobs.PREFIX + kind for kind in kinds)}: skipped, {reason}", end="\n\n", flush=True)
+        elif kinds:
+            with tempfile.TemporaryDirectory(dir=FOLDER) as folder, emulator.run(Path(folder), near) as server:
+                for kind in kinds:
+                    disk = page_blobs.disk(kind, FOLDER, quick=quick)
+                    yield page_blobs.contest(kind, disk, course.peers, server)
 
 
 def _arguments() -> argparse.Namespace:

@@ -7,15 +7,16 @@
  * HTTP/1.1 over TLS on a free port of 127.0.0.1, which it prints; one thread a connection; it ends when its standard
  * input does. DELAY_US microseconds pass before each answer, as they would on the way to a service.
  *
- * It answers what clients of S3 (multipart and single uploads) and of the EBS direct APIs need to be content. It keeps
- * no bytes and checks no checksum: it remembers the size of the one object that is being uploaded, the checksum that
- * the client said it has, and whether the one snapshot is complete. Tokens and signatures are not looked at.
+ * It answers what clients of S3 (multipart and single uploads), of the EBS direct APIs and of Azure's page blobs need to be
+ * content. It keeps no bytes and checks no checksum: it remembers the size of the one object or page blob that is being
+ * uploaded, the checksum that the client said it has, the ranges that were written, and whether the one snapshot is
+ * complete. Tokens and signatures are not looked at.
  *
  * GET /stats answers {"requests", "puts", "put_bytes", "body_bytes", "connections", "cpu_seconds"} counted since the
  * last time that it was asked, and forgets the object and the snapshot. "put_bytes" are what blocks and parts bring,
  * "body_bytes" all that the bodies of requests take on the wire, framing of chunks by the client included.
  *
- * Here is the way of the bytes; the answers are in sink_answers.c.
+ * Here is the way of the bytes; the answers are in sink_answers.c and sink_azure.c.
  */
 #define _GNU_SOURCE /* memmem */
 #include "sink.h"
@@ -124,6 +125,18 @@ static void header(const char *head, const char *name, char *value, size_t size)
     }
 }
 
+/* Copy the lines of HEAD that begin with PREFIX, whole. */
+static void lines(const char *head, const char *prefix, char *values, size_t size) {
+    size_t used = 0;
+    values[0] = 0;
+    for (const char *line = strstr(head, "\r\n"); line; line = strstr(line, "\r\n")) {
+        line += 2;
+        size_t length = strcspn(line, "\r\n");
+        if (strncasecmp(line, prefix, strlen(prefix)) == 0 && used + length + 3 < size)
+            used += (size_t)snprintf(values + used, size - used, "%.*s\r\n", (int)length, line);
+    }
+}
+
 static bool read_head(Connection *connection, Request *request) {
     size_t length = read_until(connection, "\r\n\r\n");
     if (length == 0)
@@ -141,6 +154,16 @@ static bool read_head(Connection *connection, Request *request) {
 
     header(head, "x-amz-checksum", request->checksum, sizeof request->checksum);
     header(head, "x-amz-checksum-crc32", request->crc32, sizeof request->crc32);
+    header(head, "x-ms-version", value, sizeof value);
+    request->of_azure = value[0];
+    header(head, "x-ms-range", request->range, sizeof request->range);
+    if (!request->range[0])
+        header(head, "range", request->range, sizeof request->range);
+    header(head, "content-md5", request->md5, sizeof request->md5);
+    header(head, "x-ms-content-crc64", request->crc64, sizeof request->crc64);
+    header(head, "x-ms-blob-content-length", value, sizeof value);
+    request->blob_length = strtoull(value, NULL, 10);
+    lines(head, "x-ms-meta-", request->metadata, sizeof request->metadata);
     header(head, "content-length", value, sizeof value);
     request->length = strtoull(value, NULL, 10);
     header(head, "x-amz-decoded-content-length", value, sizeof value);
@@ -195,14 +218,14 @@ static bool read_body(Connection *connection, Request *request) {
 
 static bool send_answer(Connection *connection, const Answer *answer) {
     char text[8192];
-    size_t body = strlen(answer->body);
+    size_t body = strlen(answer->text ? answer->text : answer->body);
     int length = snprintf(text, sizeof text,
                           "HTTP/1.1 %s\r\nServer: sink\r\nx-amz-request-id: 1\r\nContent-Type: %s\r\n"
                           "Content-Length: %" PRIu64 "\r\n%s\r\n%s",
                           answer->status, answer->body[0] == '{' ? "application/json" : "application/xml",
                           answer->of_head ? answer->head_length : (uint64_t)body, answer->headers,
-                          answer->of_head ? "" : answer->body);
-    return write_all(connection, text, (size_t)length);
+                          answer->of_head || answer->text ? "" : answer->body);
+    return write_all(connection, text, (size_t)length) && (!answer->text || write_all(connection, answer->text, body));
 }
 
 /* ---- connections ---- */
@@ -214,7 +237,9 @@ static void serve(Connection *connection) {
         if (!read_head(connection, &request) || !read_body(connection, &request))
             return;
         answer_to(&request, delay_us, &answer);
-        if (!send_answer(connection, &answer))
+        bool sent = send_answer(connection, &answer);
+        free(answer.text);
+        if (!sent)
             return;
     }
 }

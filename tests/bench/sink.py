@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds and runs the server that takes in uploads and throws them away (sink.c, sink_answers.c)."""
+"""Builds and runs the server that takes in uploads and throws them away (sink*.c)."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_SOURCES = [Path(__file__).with_name(name) for name in ("sink.c", "sink_answers.c", "sink.h")]
+_SOURCES = [Path(__file__).with_name(name) for name in ("sink.c", "sink_answers.c", "sink_azure.c", "sink.h")]
 _HEADER = Path("/usr/include/openssl/ssl.h")
 
 
@@ -49,6 +49,14 @@ class Sink:
         )
         with opener.open(f"{self.url}/stats", timeout=30) as answer:
             return Stats(**json.load(answer))
+
+    def begin(self) -> None:
+        """Forget what was counted and uploaded."""
+        self.stats()
+
+    def end(self) -> Stats:
+        """Return what has been counted since `begin`."""
+        return self.stats()
 
     def environment(self) -> dict[str, str]:
         """Return the variables that lead the clients of AWS to this sink; the key pair is nobody's."""

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the sink answers: the least of S3, of the EBS direct APIs and of EC2 that makes their clients content.
+ * What the sink answers: the least of S3, of the EBS direct APIs and of EC2 that makes their clients content; Azure's
+ * is in sink_azure.c.
  *
  * S3:  https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
  * EBS: https://docs.aws.amazon.com/ebs/latest/APIReference/API_Operations.html
@@ -43,15 +44,13 @@ __attribute__((format(printf, 2, 3))) static void say(Answer *answer, const char
     va_end(values);
 }
 
-static bool has(const Request *request, const char *parameter) {
+bool has(const Request *request, const char *parameter) {
     size_t length = strlen(parameter);
     for (const char *at = request->query; (at = strstr(at, parameter)); at += length)
         if ((at == request->query || at[-1] == '&') && strchr("=&", at[length])) /* strchr finds the end, too */
             return true;
     return false;
 }
-
-static bool is(const Request *request, const char *method) { return strcmp(request->method, method) == 0; }
 
 static bool starts(const char *text, const char *start) { return strncmp(text, start, strlen(start)) == 0; }
 
@@ -70,6 +69,7 @@ static void stats(Answer *answer) {
     state.target[0] = state.crc32[0] = 0;
     state.size = 0;
     state.whole = state.snapshot_complete = false;
+    azure_forget();
 }
 
 /* EC2, of which one action is needed: how is the snapshot? Searches by tag find none, so that it is always made. */
@@ -219,6 +219,8 @@ void answer_to(const Request *request, unsigned delay_us, Answer *answer) {
     pthread_mutex_lock(&state.lock);
     if (asked_for_stats)
         stats(answer);
+    else if (request->of_azure)
+        azure(request, answer);
     else if (starts(request->path, "/snapshots"))
         ebs(request, answer);
     else if (strcmp(request->path, "/") == 0 && is(request, "POST"))

@@ -27,6 +27,9 @@ IGZIP = "tar | igzip -1"
 _SPARSE = ("/usr/lib/python3*", "/usr/lib/git-core", "/usr/lib/gcc", "/usr/share/doc", "/usr/share/locale")
 _DENSE = ("/usr/lib/*-linux-gnu", "/usr/lib/llvm-*", "/usr/lib/jvm", "/usr/lib/gcc", "/usr/lib/python3*", "/usr")
 
+SOURCES = (*_SPARSE, *_DENSE)
+"""Where the files of the disk with little data come from."""
+
 _TAR = ("--format=oldgnu", "-S", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--mode=0644")
 _PIPE = 'set -o pipefail; output=$1; shift; packer=$1; shift; "$@" | $packer >"$output"'
 
@@ -35,7 +38,7 @@ def disk(kind: str, folder: Path, *, quick: bool) -> TestDisk:
     """Return the disk of KIND, one of KINDS, made in FOLDER if it is not there."""
     if kind == "dense":
         return disks.programs(folder, *((GIB, 700 * MIB) if quick else (2 * GIB, 1700 * MIB)), _DENSE)
-    sparse = disks.programs(folder, *((4 * GIB, 300 * MIB) if quick else (8 * GIB, 600 * MIB)), (*_SPARSE, *_DENSE))
+    sparse = disks.programs(folder, *((4 * GIB, 300 * MIB) if quick else (8 * GIB, 600 * MIB)), SOURCES)
     return sparse if kind == "sparse" else disks.without_holes(sparse)
 
 

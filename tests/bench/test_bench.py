@@ -14,17 +14,19 @@ from pathlib import Path
 
 import contests
 import disks
+import emulator
 import goals
 import measure
+import page_blobs
 import pytest
 import report
 import sink
 import tarballs
-from contests import BLOCK, MIB, Contest, Contestant, Figures, Run
+from contests import BLOCK, LKCLOUD, MIB, Contest, Contestant, Figures, Run
 from disks import GIB, TestDisk
 from goals import GOALS, Measured
 from measure import Taken
-from peers import Peers
+from peers import NPM, Peers
 from sink import Sink, Stats
 
 import lkcloud
@@ -144,6 +146,60 @@ def test_all_tools_make_the_same_tarball(tmp_path: Path) -> None:
     assert len(made) >= 2
     assert len(set(made.values())) == 1
     assert "MiB out" in report.table(contest, held)
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> TestDisk:
+    """64 MiB with a piece of noise in each of ten MiB."""
+    path = tmp_path / "pages.raw"
+    with path.open("wb") as file:
+        for number in range(10):
+            file.seek(number * 5 * MIB)
+            file.write(random.Random(number).randbytes(64 * 1024))
+        file.truncate(64 * MIB)
+    return TestDisk(path, 64 * MIB, 10 * 64 * 1024)
+
+
+TOOLS = Peers(
+    python=Path(sys.executable),
+    aws=None,
+    s5cmd=None,
+    qemu_img=None,
+    sha256sum=None,
+    tar=None,
+    pigz=None,
+    igzip=None,
+    azcopy=NPM / "azcopy" if (NPM / "azcopy").exists() else None,
+)
+
+
+def test_the_sink_counts_what_the_tools_write_into_a_page_blob(
+    pages: TestDisk, running_sink: Sink, tmp_path: Path
+) -> None:
+    (tmp_path / "cloud").mkdir()
+    with emulator.run(tmp_path / "cloud", running_sink) as server:
+        held = contests.hold(page_blobs.contest("scattered", pages, TOOLS, server), 1)
+    assert {name: figures.failed for name, figures in held.items() if figures.failed} == {}
+    ran = {name: figures for name, figures in held.items() if figures.runs}
+    assert {page_blobs.SDK, LKCLOUD} <= set(ran)
+    assert pages.data + 512 == ran[LKCLOUD].sent
+    assert all((figures.sent or 0) > pages.data for name, figures in ran.items() if name != LKCLOUD)
+
+
+def test_what_azurite_holds_is_compared(pages: TestDisk, tmp_path: Path) -> None:
+    if not (NPM / "azurite-blob").exists() or shutil.which("node") is None:
+        pytest.skip("Azurite is not installed: make setup, with npm")
+    (tmp_path / "cloud").mkdir()
+    with emulator.run(tmp_path / "cloud") as server:
+        contest = page_blobs.contest("runs", pages, TOOLS, server)
+        held = contests.hold(contest, 1)
+        assert {name: figures.failed for name, figures in held.items() if figures.failed} == {}
+        assert len(held[LKCLOUD].runs) == 1
+        with page_blobs.vhd(pages).open("r+b") as file:
+            file.seek(5 * MIB)
+            file.write(b"other")
+        changed = contests.hold(replace(contest, contestants=contest.contestants[:1]), 1)
+    assert "differs" in changed[LKCLOUD].failed
 
 
 def test_a_pipe_fails_if_tar_fails(tmp_path: Path) -> None:
