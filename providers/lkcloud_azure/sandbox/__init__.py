@@ -17,8 +17,10 @@ from lkcloud_azure.sandbox.azurite import Azurite
 from lkcloud_azure.sandbox.blob_service import BlobService
 from lkcloud_azure.sandbox.certificate import Certificate
 from lkcloud_azure.sandbox.cloud import FOLDERS, LOCATION, SUBSCRIPTION, Cloud, Group
+from lkcloud_azure.sandbox.disk import Disk
 from lkcloud_azure.sandbox.dispatch import Dispatcher
 from lkcloud_azure.sandbox.errors import busy, throttled
+from lkcloud_azure.sandbox.image import Image
 from lkcloud_azure.sandbox.own_blobs import OwnBlobs
 from lkcloud_azure.sandbox.windows import Windows
 
@@ -122,6 +124,20 @@ class AzureStandIn:
             self.holdings.groups[GROUP] = Group(GROUP, LOCATION, {})
             account = ResourceId(SUBSCRIPTION, GROUP, STORAGE, ("storageAccounts",), (ACCOUNT,))
             storage_account.add(self.holdings, account, LOCATION).state = "Succeeded"
+
+    def image_file(self, image_id: str) -> Path:
+        """Return the raw file with the bytes of a managed image or a gallery image version. Raises KeyError."""
+        found = self.holdings.held(image_id)
+        if found is None or not isinstance(found, Image):
+            raise KeyError(image_id)
+        return found.file
+
+    def disk_file(self, disk_id: str) -> Path:
+        """Return the file with the bytes of a managed disk: raw, or a VHD while it is uploaded. Raises KeyError."""
+        found = self.holdings.get(Disk, disk_id)
+        if found is None:
+            raise KeyError(disk_id)
+        return found.file
 
     def expire_credentials(self, *, expired: bool = True) -> None:
         """Let no token be good from now on, or let them be good again."""

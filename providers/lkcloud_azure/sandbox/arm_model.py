@@ -18,7 +18,7 @@ def body(call: Call, model: type) -> Body:
     """Return the body of CALL, an object of the SDK's class MODEL, with the model's own names of its fields.
 
     As in Azure, letters' case does not count in names, a field of null is as one that is not there, and what can only
-    be read is taken and ignored (that is, it is left out here).
+    be read is taken and ignored (that is, it is left out here). A PATCH says only what is to change.
     """
     try:
         document = json.loads(call.payload or b"null")
@@ -28,14 +28,15 @@ def body(call: Call, model: type) -> Body:
         message = "The request content is not valid and could not be deserialized: 'Expected an object'."
         raise ApiError(400, "InvalidRequestContent", message)
     text = call.payload.decode("utf-8", "replace")
-    read = _Reader(text).object(model, document, "")
+    read = _Reader(text, partial=call.route.method == "PATCH").object(model, document, "")
     assert isinstance(read, dict)
     return read
 
 
 class _Reader:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, partial: bool) -> None:
         self._text = text
+        self._partial = partial
 
     def object(self, model: type, document: Mapping[str, Any], path: str) -> dict[str, Any]:
         fields = _fields(model)
@@ -50,7 +51,8 @@ class _Reader:
                 found[written] = self.value(kind, value, where)
         for written, kind, read_only in fields.values():
             # What is said of a missing location depends on more than that it is missing.
-            if written not in found and not read_only and written != "location" and not _optional(kind):
+            needed = not (self._partial or read_only or written == "location" or _optional(kind))
+            if written not in found and needed:
                 raise required(f"{path}.{written}".removeprefix(".").removeprefix("properties."))
         return found
 
