@@ -50,6 +50,8 @@ class Grant:
     """When a page was written last through it."""
     revision: int = 1
     """Counts the writes; the ETag follows from it."""
+    lock: Lock = field(default_factory=Lock)
+    """Held while pages are written, so that nothing is written any more when the grant has been revoked."""
 
     @property
     def good(self) -> bool:
@@ -83,9 +85,10 @@ class Grants:
     def revoke(self, pages: PageFile) -> None:
         """Let no URL give access to PAGES any longer; none at all is no error."""
         with self._lock:
-            for grant in self._grants.values():
-                if grant.pages is pages:
-                    grant.revoked = True
+            grants = [grant for grant in self._grants.values() if grant.pages is pages]
+        for grant in grants:
+            with grant.lock:
+                grant.revoked = True
 
     def granted(self, pages: PageFile) -> bool:
         """Tell whether some URL gives access to PAGES now."""

@@ -29,6 +29,8 @@ _CONDITIONS = (
     "x-ms-if-tags",
 )
 
+_NO_POLICY = "SAS identifier cannot be found for specified signed identifier"
+
 _ALLOWED = ("GetBlob", "GetBlobProperties", "GetPageRanges", "PutPage")
 
 
@@ -65,16 +67,16 @@ def _granted(call: Call, grants: Grants) -> Grant:
     if not grant.good:
         # Access that is taken back, or is over, is a stored policy that is not there any more:
         # https://learn.microsoft.com/rest/api/storageservices/define-stored-access-policy
-        raise not_authenticated("SAS identifier cannot be found for specified signed identifier")
+        raise not_authenticated(_NO_POLICY)
     return grant
 
 
 def _put_page(call: Call, grant: Grant) -> Response:
     write = read_page_write(call)
-    with call.store.lock:
+    with grant.lock:
         if not grant.good:
             # It was taken back while the body was on its way.
-            raise not_authenticated("SAS identifier cannot be found for specified signed identifier")
+            raise not_authenticated(_NO_POLICY)
         write.apply(grant.pages)
         grant.modified, grant.revision = time.time(), grant.revision + 1
     return Response(201, {**_tags(grant), **write.headers, "x-ms-blob-sequence-number": "0"})

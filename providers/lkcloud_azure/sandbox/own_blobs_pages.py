@@ -103,7 +103,7 @@ def page_list(call: Call, pages: PageFile, headers: dict[str, str]) -> Response:
         add(one, "Start", begin)
         add(one, "End", stop - 1)
     if len(found) > most:
-        add(root, "NextMarker", found[most][0])
+        add(root, "NextMarker", f"2!{found[most][0]}")
     else:
         ET.SubElement(root, "NextMarker")
     return document(root, {**headers, "x-ms-blob-content-length": str(pages.size)})
@@ -160,9 +160,10 @@ def _checked(call: Call, data: bytes) -> dict[str, str]:
 
 def _marker(call: Call) -> int:
     text = call.request.query.get("marker", "")
-    if text and not text.isdecimal():
+    version, _, offset = text.partition("!")
+    if text and not (version == "2" and offset.isdecimal()):
         raise bad_parameter("marker", text, "It is none that this service gave out.")
-    return int(text or 0)
+    return int(offset or 0)
 
 
 def _most(call: Call) -> int:

@@ -67,7 +67,8 @@ class Pages:
 class PageFile:
     """SIZE bytes at PATH, all of them zeros until pages are written; it can be used from several threads.
 
-    Offsets and lengths are bytes, and multiples of 512 wherever something changes. What is cleared takes no place.
+    Offsets and lengths are bytes, and multiples of 512 wherever something changes. What is cleared takes no place. What
+    changes or copies the file raises FileNotFoundError once it is removed.
     """
 
     def __init__(self, path: Path, size: int) -> None:
@@ -88,6 +89,7 @@ class PageFile:
     def write(self, offset: int, data: bytes) -> None:
         """Write DATA, whole pages. Raises ValueError if it does not lie on pages within the size."""
         with self._lock:
+            self._require()
             _check(offset, len(data), self._size)
             view, at = memoryview(data), offset
             while view:
@@ -98,6 +100,7 @@ class PageFile:
     def clear(self, offset: int, length: int) -> None:
         """Let pages be zeros that were never written. Raises ValueError as `write` does."""
         with self._lock:
+            self._require()
             _check(offset, length, self._size)
             self._punch(offset, length)
             self._pages.remove(offset, offset + length)
@@ -105,6 +108,7 @@ class PageFile:
     def resize(self, size: int) -> None:
         """Cut off what is behind SIZE, or append zeros. Raises ValueError if SIZE is not whole pages."""
         with self._lock:
+            self._require()
             _check(0, size, size)
             os.ftruncate(self._file, size)
             self._pages.remove(size, max(size, self._size))
@@ -123,23 +127,27 @@ class PageFile:
     def copy_to(self, target: Path, length: int | None = None) -> None:
         """Make TARGET a file with the first LENGTH bytes (None = all), with holes where nothing was written."""
         size = self._size if length is None else length
-        with target.open("wb") as copy:
+        with self.path.open("rb") as file, target.open("wb") as copy:
             copy.truncate(size)
             for start, end in self.ranges(0, size):
                 at = start
                 while at < end:
-                    moved = os.copy_file_range(self._file, copy.fileno(), end - at, at, at)
+                    moved = os.copy_file_range(file.fileno(), copy.fileno(), end - at, at, at)
                     if moved == 0:
                         raise OSError(errno.EIO, "the file is shorter than its pages", str(self.path))
                     at += moved
 
     def remove(self) -> None:
-        """Remove the file; whoever has it open can go on reading."""
+        """Remove the file; again is no error."""
         with self._lock:
             if self._file >= 0:
                 os.close(self._file)
                 self._file = -1
                 self.path.unlink(missing_ok=True)
+
+    def _require(self) -> None:
+        if self._file < 0:
+            raise FileNotFoundError(errno.ENOENT, "the page file was removed", str(self.path))
 
     def _punch(self, offset: int, length: int) -> None:
         """Give the place of LENGTH bytes back; zeros are written where that cannot be done."""
