@@ -94,6 +94,10 @@ class Image:
     name: str
     kind: str = "image"
     """The cloud's word for it, such as `ami` or `gallery-image-version`."""
+    account: str = ""
+    """The account, project or subscription that it belongs to."""
+    family: str = ""
+    """What it is one of a row of: an image family, an image definition; "" if the cloud has, or was told, none."""
     digest: str = ""
     """The content digest of the disk it was made from; "" if lkcloud did not make it."""
     state: str = ""

@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lkcloud.errors import LkcloudError, UsageError
 from lkcloud.formats.atomic import whole_file
-from lkcloud.provider import Image
 
 
 class _Entry(BaseModel):
@@ -41,6 +40,8 @@ class Published(_Entry):
     type: Annotated[str, Field(description="What it is on the cloud, such as `ami`.")]
     id: Annotated[str, Field(description="What machines are made from.")]
     name: Annotated[str, Field(description="Its name on the cloud.")]
+    account: Annotated[str, Field(description="The account, project or subscription that it belongs to.")]
+    family: Annotated[str, Field(description="Its image family or image definition; empty if it is in none.")]
     version: Annotated[str, Field(description="The version of the release.")]
     state: Annotated[str, Field(description="The cloud's word, such as `available`.")]
     created: Annotated[datetime | None, Field(description="When the cloud made it.")]
@@ -77,17 +78,6 @@ class Manifest(_Entry):
             if (one.target, one.image, one.id, one.digest) == (target, image, image_id, digest):
                 return one
         return None
-
-
-TYPES = {"aws": "ami", "gcp": "compute-image", "azure": "managed-image"}
-"""What an image is called that has no other type: the cloud's own word for it."""
-
-
-def type_of(image: Image) -> str:
-    """Return what an image is on its cloud."""
-    if image.cloud == "azure" and "/versions/" in image.id.lower():
-        return "gallery-image-version"
-    return TYPES.get(image.cloud, "image")
 
 
 def read(path: Path) -> Manifest | None:

@@ -233,6 +233,8 @@ class Publication:
             type=image.kind,
             id=image.id,
             name=image.name,
+            account=image.account,
+            family=image.family,
             version=self._version,
             state=image.state,
             created=image.created,

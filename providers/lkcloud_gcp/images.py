@@ -97,6 +97,11 @@ def delete(session: Session, image: Image) -> None:
     )
 
 
+def _project(link: str) -> str:
+    """Return the project in the LINK of a resource, `.../projects/PROJECT/global/images/NAME`."""
+    return link.partition("/projects/")[2].partition("/")[0]
+
+
 def image_of(shown: "compute_v1.Image") -> Image:
     """Return an image as the house knows it."""
     return Image(
@@ -105,6 +110,8 @@ def image_of(shown: "compute_v1.Image") -> Image:
         id=shown.name,
         name=shown.name,
         kind="compute-image",
+        account=_project(shown.self_link),
+        family=shown.family,
         digest=digest_in(shown.labels),
         state=shown.status,
         ready=shown.status == READY,
