@@ -1,25 +1,190 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Azure says before anything is made: who we are, the subscription and its providers, permissions, the gallery."""
+"""What Azure says before anything is made: who we are, the subscription, its providers and regions, permissions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
+from lkcloud.errors import LkcloudError, NotAuthenticated, NotFound, Refused, Unreachable, UsageError
 from lkcloud.provider import Finding, Source
-from lkcloud_azure.options import AzureOptions
+from lkcloud_azure import checks_storage, gallery, images, permissions, resource_group
+from lkcloud_azure.naming import COMPUTE, NETWORK, STORAGE
+from lkcloud_azure.options import AzureOptions, region_name
 from lkcloud_azure.session import Session
+
+if TYPE_CHECKING:
+    from azure.mgmt.resource.resources import models
+
+_SUBSCRIPTIONS = "2022-12-01"
+"""The api-version of subscriptions, of which the SDK has no client that we use."""
+
+_USABLE = ("Enabled", "Warned", "PastDue")
+"""https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states."""
+
+_DISK_QUOTA = "StandardDiskCount"
+_VERSION_QUOTA = "GalleryImageVersion"
+"""Names of what is counted (`az vm list-usage`)."""
+
+Ask = Callable[[], list[Finding]]
 
 
 def check(session: Session, options: AzureOptions, source: Source) -> Iterator[Finding]:
-    """Yield what Azure knows to stand in the way.
+    """Yield what Azure knows to stand in the way; nothing is asked that the options do not need.
 
     Raises NotAuthenticated without valid credentials, UsageError where several subscriptions could be meant.
     """
-    del options, source
-    shown = session.call(
-        f"looking at the subscription {session.subscription}",
-        lambda: session.resources.providers.get("Microsoft.Compute"),
+    findings = _subscription(session)
+    yield from findings
+    if any(finding.obstacle for finding in findings):
+        return  # all that follows is within it
+    group = resource_group.find(session, options.resource_group)
+    region = options.location or (region_name(group.location) if group is not None else None)
+    questions: list[Ask] = [
+        lambda: list(_providers(session, options, region)),
+        lambda: list(_group(session, options, group)),
+        lambda: list(gallery.check(session, options, source)),
+        lambda: list(_gallery_permissions(session, options)),
+    ]
+    if options.method == "blob":
+        questions.append(lambda: list(checks_storage.check(session, options, region)))
+    if region is not None:
+        questions.append(lambda: list(_quota(session, options, source, region)))
+    # Clients are made here: two threads would make two.
+    _ = session.compute, session.resources, session.authorization, session.storage
+    with ThreadPoolExecutor(len(questions)) as threads:
+        for found in threads.map(_told, questions):
+            yield from found
+
+
+def _told(ask: Ask) -> list[Finding]:
+    """Return the findings of ASK; what it is refused stands in the way itself."""
+    try:
+        return ask()
+    except (NotAuthenticated, Unreachable):
+        raise  # nothing is known then
+    except LkcloudError as error:
+        return [Finding(error.message, error.hint)]
+
+
+def _subscription(session: Session) -> list[Finding]:
+    """Look at the subscription: that it is there for this identity, and that things can be made in it."""
+    from azure.core.rest import HttpRequest
+
+    name = session.subscription
+    url = f"{session.endpoint}/subscriptions/{name}?api-version={_SUBSCRIPTIONS}"
+
+    def ask() -> Any:
+        answer = session.resources.send_request(HttpRequest("GET", url))
+        answer.raise_for_status()
+        return answer.json()
+
+    try:
+        shown = session.call(f"looking at the subscription {name}", ask)
+    except (NotFound, UsageError) as error:
+        return [Finding(error.message, error.hint)]
+    except Refused:
+        return []  # whose role is for a resource group need not see it
+    state = str(shown.get("state", ""))
+    if not state or state in _USABLE:
+        return []
+    return [Finding(f"the subscription {name} is {state}", "have it enabled again, or give another --subscription")]
+
+
+def _providers(session: Session, options: AzureOptions, region: str | None) -> Iterator[Finding]:
+    """Look whether the resource providers are registered, and whether they have what we make in the regions."""
+    compute = _provider(session, COMPUTE)
+    yield from _registration(session, COMPUTE, compute)
+    if options.method == "blob":
+        yield from _registration(session, STORAGE, _provider(session, STORAGE))
+    if options.latest or options.public or options.share_with or options.subnet or options.vm_size:
+        # A push with one of these boots a machine first, unless it is told not to.
+        for finding in _registration(session, NETWORK, _provider(session, NETWORK)):
+            yield Finding(finding.problem, finding.hint, obstacle=False)
+    if compute is None:
+        return
+    kind = "images" if options.gallery is None else "galleries/images/versions"
+    there = _regions(compute, kind)
+    for name in dict.fromkeys([*([region] if region else []), *(one.name for one in options.target_regions)]):
+        if there and name not in there:
+            option = "--location" if name == options.location else "--target-region"
+            yield Finding(
+                f"the subscription has no region {name} for {COMPUTE}/{kind}",
+                f"give another {option} (az account list-locations)",
+            )
+
+
+def _provider(session: Session, namespace: str) -> "models.Provider | None":
+    """Return a resource provider as the subscription has it; None for those who may not look."""
+    try:
+        return session.call(f"looking at {namespace}", lambda: session.resources.providers.get(namespace))
+    except Refused:
+        return None
+
+
+def _registration(session: Session, namespace: str, shown: "models.Provider | None") -> Iterator[Finding]:
+    state = shown.registration_state if shown is not None else None
+    if state in (None, "Registered"):
+        return
+    yield Finding(
+        f"the subscription is not registered for {namespace}: it is {state}",
+        f"az provider register --namespace {namespace} --subscription {session.subscription} --wait",
+        obstacle=state != "Registering",
     )
-    if shown.registration_state != "Registered":
+
+
+def _regions(shown: "models.Provider", kind: str) -> set[str]:
+    """Return the regions of a resource type; none if nothing is told of it."""
+    for one in shown.resource_types or ():
+        if (one.resource_type or "").lower() == kind.lower():
+            return {region_name(name) for name in one.locations or ()}
+    return set()
+
+
+def _group(session: Session, options: AzureOptions, shown: "models.ResourceGroup | None") -> Iterator[Finding]:
+    """Look at the resource group: that it is there or can be made, and what may be done in it."""
+    name = options.resource_group
+    if shown is None:
+        if options.location is None:
+            yield Finding(
+                f"there is no resource group {name}, and no region to make it in",
+                "give --location, or a --resource-group that is there",
+            )
+        return
+    if shown.properties is not None and shown.properties.provisioning_state == "Deleting":
         yield Finding(
-            "the subscription has not registered Microsoft.Compute",
-            f"az provider register --namespace Microsoft.Compute --subscription {session.subscription}",
+            f"the resource group {name} is being deleted", "wait until it is gone, or give another --resource-group"
         )
+        return
+    yield from permissions.in_group(session, name, permissions.of_group(options))
+
+
+def _gallery_permissions(session: Session, options: AzureOptions) -> Iterator[Finding]:
+    """Ask what may be done with the gallery; where it is not there, its resource group tells what may be made in it."""
+    if options.gallery is None:
+        return
+    place = gallery.place_of(session, options)
+    if gallery.find(session, place) is not None:
+        yield from permissions.on_resource(session, place, permissions.of_gallery(options))
+    elif resource_group.find(session, options.gallery_group) is not None:
+        yield from permissions.in_group(session, options.gallery_group, permissions.of_gallery(options))
+
+
+def _quota(session: Session, options: AzureOptions, source: Source, region: str) -> Iterator[Finding]:
+    """Look whether there is room for one more, unless the image is there: who may not look is told nothing."""
+    wanted = [_DISK_QUOTA] if options.method == "disk" else []
+    if options.gallery is not None:
+        wanted.append(_VERSION_QUOTA)
+    if not wanted:
+        return
+    try:
+        usage = session.call(f"looking at the quotas in {region}", lambda: list(session.compute.usage.list(region)))
+    except (Refused, NotFound, UsageError):
+        return  # what is wrong with the region is told elsewhere
+    full = [one for one in usage if one.name and one.name.value in wanted and one.current_value >= one.limit]
+    if full and images.find(session, options, source.name) is None:
+        for one in full:
+            yield Finding(
+                f"of {one.name.localized_value or one.name.value} there are {one.current_value} in {region}, "
+                f"and there may be {one.limit}",
+                "delete what is not needed (lkcloud list azure), or ask for a higher quota in the portal",
+            )

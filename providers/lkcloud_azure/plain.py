@@ -2,6 +2,7 @@
 """What Azure and its SDK say, as one plain line that gives no secret away."""
 
 import re
+from enum import Enum
 
 _LONGEST = 400
 """Characters: some answers list every region or every size there is."""
@@ -34,6 +35,11 @@ def on_the_line(error: Exception) -> str:
     """Return what an ERROR on the line says in the house's form, such as `HOST: Failed to resolve ...`."""
     text = one_line(plain_hosts(_words(error))) or type(error).__name__
     return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+def word(value: Enum | str | None) -> str:
+    """Return a value of the API, which the SDK has as a member of an enumeration where it knows it; "" for None."""
+    return str(value.value if isinstance(value, Enum) else value or "")
 
 
 def plain_hosts(text: str) -> str:

@@ -16,6 +16,9 @@ from lkcloud_azure.options import AzureOptions
 
 MIB = 1024**2
 
+LEAST_MIB = 20
+"""The smallest managed disk that can be uploaded (CreationData.upload_size_bytes in the API's model)."""
+
 MAX_GIB = 2040
 """The largest VHD; a page blob (8 TiB) and a direct upload (32 TiB + 512 bytes) would be larger."""
 
@@ -34,7 +37,7 @@ _MAX_TAG = 256
 def validate(options: AzureOptions, source: Source) -> Iterator[Finding]:
     """Yield what stands in the way of making SOURCE an image with OPTIONS."""
     yield from _names(options, source)
-    yield from _size(source)
+    yield from _size(options, source)
     yield from _places(options)
     yield from _upload(options)
     yield from _ids(options)
@@ -69,8 +72,9 @@ def _names(options: AzureOptions, source: Source) -> Iterator[Finding]:
         )
 
 
-def _size(source: Source) -> Iterator[Finding]:
+def _size(options: AzureOptions, source: Source) -> Iterator[Finding]:
     size = source.disk.size
+    least = LEAST_MIB if options.method == "disk" else 1
     if not size:
         yield Finding("the image is empty", "give a disk image with at least one byte")
     elif size > MAX_GIB * 1024**3:
@@ -78,11 +82,13 @@ def _size(source: Source) -> Iterator[Finding]:
             f"the disk is {size / 1024**3:.1f} GiB and a VHD holds {MAX_GIB}",
             "make the disk smaller: Azure makes it larger again for each machine that asks for it",
         )
-    elif size % MIB:
+    elif size % MIB or size < least * MIB:
         # https://learn.microsoft.com/azure/virtual-machines/linux/create-upload-generic#resizing-vhds
+        rule = "whole MiB" if size > least * MIB else f"at least {least} MiB"
+        filled = max(-(-size // MIB), least)
         yield Finding(
-            f"Azure takes whole MiB: the disk of {size} bytes is filled up with zeros to {-(-size // MIB)} MiB",
-            "build disks of whole MiB: the second header of a GPT is then at their end",
+            f"Azure takes {rule}: the disk of {size} bytes is filled up with zeros to {filled} MiB",
+            "build it so large: the second header of a GPT is then at its end",
             obstacle=False,
         )
 
@@ -141,13 +147,6 @@ def _ids(options: AzureOptions) -> Iterator[Finding]:
         )
     if options.vm_size is not None and not _SIZE.fullmatch(options.vm_size):
         yield Finding(f"{options.vm_size!r} is no size of a machine", "give one like Standard_B2s (az vm list-sizes)")
-    for principal in options.share_with:
-        if not _is_guid(principal):
-            yield Finding(
-                f"{principal!r} is no object id to share with",
-                "give the id that `az ad user show`, `az ad group show` or `az ad sp show` tells, "
-                "which of an application is not its client id",
-            )
 
 
 def _is_guid(text: str) -> bool:

@@ -101,18 +101,21 @@ def _names(options: AzureOptions, name: str) -> Iterator[Finding]:
 
 
 def _regions(options: AzureOptions) -> Iterator[Finding]:
-    regions = options.target_regions
-    replicas = [options.replicas if region.replicas is None else region.replicas for region in regions]
-    most = max([options.replicas, *replicas] if not regions else replicas)
-    if sum(replicas) > _MAX_REPLICAS or most > _MAX_REPLICAS:
+    regions = {one.name: options.replicas if one.replicas is None else one.replicas for one in options.target_regions}
+    if not regions or options.location is not None:
+        # The region that a version is made in is always one of its regions.
+        regions.setdefault(options.location or "", options.replicas)
+    if sum(regions.values()) > _MAX_REPLICAS:
         yield Finding(
-            f"{max(sum(replicas), most)} replicas are more than the {_MAX_REPLICAS} of an image version",
+            f"{sum(regions.values())} replicas are more than the {_MAX_REPLICAS} of an image version",
             "give fewer --replicas",
         )
-    if options.replication_mode == "Shallow" and (len(regions) > 1 or most > 1):
+    if options.replication_mode == "Shallow" and sum(regions.values()) > 1:
         # hashicorp/packer-plugin-azure, shared_image_gallery_destination
         yield Finding(
-            "a shallow version is in one region, with one replica", "leave --replication-mode out, or the others"
+            f"a shallow version is in one region, with one replica, and it would be in {len(regions)} "
+            f"with {sum(regions.values())}",
+            "leave --replication-mode out, or the others",
         )
     if options.disk_encryption_set is not None and len(regions) > 1:
         # https://learn.microsoft.com/azure/virtual-machines/image-version-encryption
@@ -128,6 +131,12 @@ def _security_type(options: AzureOptions) -> Iterator[Finding]:
         yield Finding(
             f"images of the security type {kind} come with a guest state, which an uploaded disk has not",
             f"give {kind}Supported: machines of the type can be made of it, and others as well",
+            obstacle=False,
+        )
+    if kind.endswith("Supported") and options.method == "disk":
+        yield Finding(
+            f"some have found that Azure makes no version of the security type {kind} from a managed disk",
+            "if it is refused, give --method blob (microsoft/STL#4682, hashicorp/packer-plugin-azure#304)",
             obstacle=False,
         )
     if kind != "Standard" and options.disk_encryption_set is not None:

@@ -107,7 +107,6 @@ def test_a_good_disk_has_no_finding(tmp_path: Path) -> None:
         ({"subnet": SUBNET.rpartition("/subnets")[0]}, "--subnet"),
         ({"subnet": DES}, "--subnet"),
         ({"vm_size": "B2s"}, "no size of a machine"),
-        ({"share_with": ("jane@example.com",)}, "no object id"),
         ({"latest": True}, "knows nothing of --latest"),
         ({"public": True, "definition": "d"}, "knows nothing of --definition, --public"),
         ({"gallery_version": "1.0.0"}, "--gallery-version"),
@@ -142,7 +141,6 @@ def test_what_cannot_work_is_an_obstacle(tmp_path: Path, options: dict[str, obje
         {"subscription": GUID.upper()},
         {"disk_encryption_set": DES.lower()},
         {"subnet": SUBNET, "vm_size": "Standard_DC2as_v5"},
-        {"share_with": (GUID, GUID.upper())},
         {"disk_controller_type": ("SCSI",), "accelerated_network": False},
         {"keep_upload": True, "image_timeout": 1},
     ],
@@ -152,14 +150,22 @@ def test_what_is_just_possible_is_taken(tmp_path: Path, options: dict[str, objec
 
 
 @pytest.mark.parametrize(
-    ("size", "becomes"),
-    [(1, "1 MiB"), (20 * MIB + 1, "21 MiB"), (GIB - 512, "1024 MiB"), (2040 * GIB - 1, "2088960 MiB")],
+    ("size", "method", "rule", "becomes"),
+    [
+        (1, "disk", "at least 20 MiB", "20 MiB"),
+        (MIB, "disk", "at least 20 MiB", "20 MiB"),
+        (20 * MIB - 1, "disk", "at least 20 MiB", "20 MiB"),
+        (20 * MIB + 1, "disk", "whole MiB", "21 MiB"),
+        (2040 * GIB - 1, "disk", "whole MiB", "2088960 MiB"),
+        (1, "blob", "at least 1 MiB", "1 MiB"),
+        (GIB - 512, "blob", "whole MiB", "1024 MiB"),
+    ],
 )
-def test_what_is_filled_up_is_told_and_goes_on(tmp_path: Path, size: int, becomes: str) -> None:
-    [finding] = look(tmp_path, size=size)
+def test_what_is_filled_up_is_told_and_goes_on(tmp_path: Path, size: int, method: str, rule: str, becomes: str) -> None:
+    [finding] = look(tmp_path, size=size, method=method, storage_account="account")
     assert not finding.obstacle
-    assert finding.problem.endswith(f"to {becomes}")
-    assert f"{size} bytes" in finding.problem
+    assert finding.problem == f"Azure takes {rule}: the disk of {size} bytes is filled up with zeros to {becomes}"
+    assert look(tmp_path, size=MIB, method="blob", storage_account="account") == []
 
 
 @pytest.mark.parametrize(
@@ -187,7 +193,7 @@ from lkcloud.disk.inspect import inspect
 from lkcloud.provider import Source
 from lkcloud_azure import Azure, AzureOptions
 with open_disk(sys.argv[1]) as disk:
-    azure = Azure(AzureOptions(gallery="g", signature_db=(sys.argv[2],), public=True, share_with=("x",)))
+    azure = Azure(AzureOptions(gallery="g", signature_db=(sys.argv[2],), public=True))
     assert list(azure.validate(Source(disk, "A", inspect(disk))))
 print(*(name for name in sys.modules if name.partition(".")[0] in ("azure", "msal", "requests")))
 """

@@ -8,7 +8,12 @@ import pytest
 from lkcloud_azure import AzureOptions, features
 from tests.azure.test_validation import ARM, BIOS, DER, UEFI, facts, look
 
-TRUSTED = {"gallery": "g", "security_type": "TrustedLaunchSupported"}
+TRUSTED = {
+    "gallery": "g",
+    "method": "blob",
+    "storage_account": "account",
+    "security_type": "TrustedLaunchSupported",
+}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from tests.azure.test_validation import DES, look
 
 LATER = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+BLOB = {"method": "blob", "storage_account": "account"}
 COMMUNITY = {
     "public": True,
     "community_prefix": "Lkcloud1",
@@ -42,11 +43,14 @@ COMMUNITY = {
         ({"sku": "s."}, "as --sku"),
         ({"replicas": 101}, "101 replicas"),
         ({"target_region": ("eastus=60", "westus=41")}, "101 replicas"),
+        ({"replicas": 51, "location": "westus", "target_region": ("eastus=50",)}, "101 replicas"),
         ({"replicas": 34, "target_region": ("eastus", "westus", "uksouth")}, "102 replicas"),
         ({"replication_mode": "Shallow", "replicas": 2}, "one replica"),
         ({"replication_mode": "Shallow", "target_region": ("eastus=2",)}, "one replica"),
         ({"replication_mode": "Shallow", "target_region": ("eastus", "westus")}, "one region"),
+        ({"replication_mode": "Shallow", "location": "westus", "target_region": ("eastus",)}, "in 2"),
         ({"disk_encryption_set": DES, "target_region": ("eastus", "westus")}, "of one region"),
+        ({"disk_encryption_set": DES, "location": "westus", "target_region": ("eastus",)}, "of one region"),
         ({"end_of_life": "2020-01-01T00:00:00"}, "is over"),
         ({"end_of_life": "2020-01-01T00:00:00+14:00"}, "is over"),
         ({**COMMUNITY, "cloud_environment": "AzureUSGovernment"}, "no community galleries"),
@@ -76,11 +80,12 @@ def test_what_cannot_work_is_an_obstacle(tmp_path: Path, options: dict[str, obje
         {"replicas": 100},
         {"replicas": 200, "target_region": ("eastus=60", "westus=40")},
         {"target_region": ("West Europe=3:Standard_ZRS", "eastus")},
-        {"replication_mode": "Shallow", "target_region": ("eastus=1",)},
+        {"replication_mode": "Shallow", "target_region": ("eastus=1",), "location": "East US"},
+        {"replication_mode": "Shallow"},
         {"disk_encryption_set": DES, "target_region": ("eastus",)},
         {"end_of_life": LATER},
         {"os_state": "Specialized"},
-        {"security_type": "TrustedLaunchSupported"},
+        {"security_type": "TrustedLaunchSupported", **BLOB},
         COMMUNITY,
         {"public": True},
         {"latest": True, "create_gallery": True, "gallery_resource_group": "other"},
@@ -95,7 +100,8 @@ def test_what_is_just_possible_is_taken(tmp_path: Path, options: dict[str, objec
     [
         ({"security_type": "TrustedLaunch"}, "guest state"),
         ({"security_type": "ConfidentialVM"}, "guest state"),
-        ({"security_type": "TrustedLaunchSupported", "disk_encryption_set": DES}, "may not take"),
+        ({"security_type": "TrustedLaunchSupported"}, "from a managed disk"),
+        ({"security_type": "TrustedLaunchSupported", "disk_encryption_set": DES, **BLOB}, "may not take"),
         ({**COMMUNITY, "cloud_environment": "AzureChinaCloud"}, "not known"),
         ({**COMMUNITY, "os_state": "Specialized"}, "everybody could read"),
     ],
