@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import typer
 
-from lkcloud.cli import clouds, local, publish, sandbox
+from lkcloud.cli import clouds, local, manifest, publish, sandbox
 from lkcloud.cli.settings import SETTINGS
 from lkcloud.errors import INTERRUPTED, LkcloudError, UsageError
 
@@ -55,6 +55,7 @@ def _lkcloud(
 
 clouds.add_commands(app)
 publish.add_commands(app)
+manifest.add_commands(app)
 local.add_commands(app)
 sandbox.add_commands(app)
 

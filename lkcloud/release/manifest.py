@@ -117,3 +117,13 @@ def write(path: Path, manifest: Manifest) -> None:
 def sorted_images(images: Sequence[Published]) -> tuple[Published, ...]:
     """Return IMAGES in an order that does not depend on which was ready first."""
     return tuple(sorted(images, key=lambda one: (one.cloud, one.target, one.image, one.region, one.id)))
+
+
+def only(manifest: Manifest, *, arch: str = "", image: str = "", cloud: str = "") -> Manifest:
+    """Return MANIFEST with the images alone that are of ARCH, of the id IMAGE and on CLOUD; "" is any."""
+    kept = tuple(
+        one
+        for one in manifest.images
+        if arch in ("", one.arch) and image in ("", one.image) and cloud in ("", one.cloud)
+    )
+    return manifest.model_copy(update={"images": kept})
