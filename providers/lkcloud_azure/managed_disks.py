@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from lkcloud.errors import LkcloudError, Refused
+from lkcloud.errors import LkcloudError, NotFound, Refused
 from lkcloud_azure import operations
 from lkcloud_azure.errors import code_of, status_of
 from lkcloud_azure.naming import COMPUTE, NAME, ResourceId, digest_in, tag
@@ -81,6 +81,15 @@ def find(session: Session, where: ResourceId) -> ManagedDisk | None:
             if status_of(error) == 404:
                 return None
             raise
+
+
+def listed(session: Session, group: str) -> list[ManagedDisk]:
+    """Return all disks of a resource group; none if there is no such group."""
+    try:
+        found = session.call("looking for disks", lambda: list(session.compute.disks.list_by_resource_group(group)))
+    except NotFound:
+        return []
+    return [_disk(shown) for shown in found]
 
 
 def make(session: Session, where: ResourceId, disk: "models.Disk") -> None:

@@ -3,7 +3,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 NAME = "lkcloud-name"
 """Tag: the name that the image has for lkcloud; in a gallery it is no part of the version's own name."""
@@ -27,6 +27,9 @@ CREATED = "lkcloud-created"
 IMAGE_NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,78}\w)?", re.ASCII)
 """The name of a managed image, and of an image definition, of which Azure says the same with other words
 (https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftcompute)."""
+
+UPLOADS = "lkcloud-"
+"""How the names of all disks and blobs for uploads begin."""
 
 COMPUTE = "Microsoft.Compute"
 NETWORK = "Microsoft.Network"
@@ -67,6 +70,15 @@ class ResourceId:
         words = match["rest"].split("/")
         return cls(match["subscription"], match["group"], match["namespace"], tuple(words[0::2]), tuple(words[1::2]))
 
+    def child(self, kind: str, name: str) -> "ResourceId":
+        """Return the id of a resource within this one."""
+        return replace(self, kinds=(*self.kinds, kind), names=(*self.names, name))
+
+    @property
+    def parent(self) -> "ResourceId":
+        """The id of the resource that this one is in."""
+        return replace(self, kinds=self.kinds[:-1], names=self.names[:-1])
+
     def is_of(self, *kinds: str) -> bool:
         """Tell whether it is a resource of Microsoft.Compute of these KINDS."""
         return self.namespace.lower() == COMPUTE.lower() and [kind.lower() for kind in self.kinds] == [
@@ -96,4 +108,4 @@ def upload_name(name: str, digest: str) -> str:
     It is lower case and has at most 80 characters, as a disk's must; what makes it unique is the digest.
     """
     plain = re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")[:50].strip("-")
-    return f"lkcloud-{plain or 'disk'}-{digest[:16]}"
+    return f"{UPLOADS}{plain or 'disk'}-{digest[:16]}"

@@ -9,7 +9,7 @@ one.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from azure.core.exceptions import HttpResponseError, ODataV4Format
@@ -19,15 +19,22 @@ from lkcloud.polling import poll
 from lkcloud.reporting import Meter
 from lkcloud_azure.session import Session
 
+T = TypeVar("T")
+
 LIMIT = 600.0
 """Seconds to wait for an operation that moves no bytes."""
 
 HINT = "it goes on at Azure: run the same command again to wait for it"
 
-_EVERY = 0.5
+SUCCEEDED = "Succeeded"
+FAILED = "Failed"
+CANCELED = "Canceled"
+"""provisioningState of a resource, and status of an operation, that has ended:
+https://learn.microsoft.com/azure/azure-resource-manager/management/async-operations#provisioningstate-values"""
+
+_EVERY = 0.1
 """Seconds between two looks at first, where Azure names no other pause."""
-_GOOD = "succeeded"
-_ENDED = ("succeeded", "failed", "canceled")
+_ENDED = {SUCCEEDED.lower(), FAILED.lower(), CANCELED.lower()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +113,25 @@ def wait(
         return shown if status.lower() in _ENDED else None
 
     ended = poll(look, what=f"azure: {doing}", every=_EVERY, limit=limit, hint=hint, least=lambda: pause)
-    if operation.status_url and str(ended["status"]).lower() != _GOOD:
+    if operation.status_url and str(ended["status"]).lower() != SUCCEEDED.lower():
         with session.errors(doing):
             raise failure(ended)
     return ended
+
+
+def settled(look: Callable[[], T | None], *, what: str) -> T | None:
+    """Return the resource that LOOK finds when it is neither being made nor deleted, None if it is not there then.
+
+    WHAT names it. Raises Unreachable after `LIMIT` seconds.
+    """
+
+    def rest() -> tuple[T | None] | None:
+        found: Any = look()
+        state = found.properties.provisioning_state if found is not None and found.properties else None
+        return None if state in ("Creating", "Deleting") else (found,)
+
+    hint = "run the same command again later"
+    return poll(rest, what=f"azure: what goes on with {what}", every=_EVERY, limit=LIMIT, hint=hint)[0]
 
 
 def result(session: Session, operation: Operation, *, doing: str) -> Mapping[str, Any]:
@@ -120,9 +142,10 @@ def result(session: Session, operation: Operation, *, doing: str) -> Mapping[str
 def failure(status: Mapping[str, Any]) -> HttpResponseError:
     """Return the error of an operation that has ended badly, as the SDK would raise it."""
     told = status.get("error") or {}
-    error = HttpResponseError(told.get("message") or f"it ended as {status.get('status')}, and Azure gives no reason")
-    if told.get("code") or told.get("message"):
-        error.error = ODataV4Format(told)
+    ended = str(status.get("status"))
+    message = told.get("message") or f"it ended as {ended}, and Azure gives no reason"
+    error = HttpResponseError(message)
+    error.error = ODataV4Format({**told, "code": told.get("code") or ended, "message": message})
     return error
 
 

@@ -32,6 +32,13 @@ _REGION = re.compile(
 )
 
 
+_PRINCIPAL = re.compile(
+    r"((?P<kind>user|group|serviceprincipal):)?(?P<id>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.IGNORECASE
+)
+_KINDS = {"user": "User", "group": "Group", "serviceprincipal": "ServicePrincipal"}
+"""https://learn.microsoft.com/rest/api/authorization/role-assignments/create: principalType."""
+
+
 @dataclass(frozen=True, slots=True)
 class TargetRegion:
     """A region that keeps replicas of a gallery image version; None is what the options say for all regions."""
@@ -39,6 +46,14 @@ class TargetRegion:
     name: str
     replicas: int | None
     storage_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whom an image is shared with; None as the KIND leaves it to Azure to find out."""
+
+    object_id: str
+    kind: str | None
 
 
 def _tag(text: str) -> tuple[str, str]:
@@ -73,6 +88,21 @@ def _check_regions(texts: tuple[str, ...]) -> tuple[str, ...]:
     return texts
 
 
+def _principal(text: str) -> Principal:
+    match = _PRINCIPAL.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f"{text!r} is no object id of the directory, such as servicePrincipal:00000000-0000-0000-0000-000000000000"
+        )
+    return Principal(match["id"].lower(), _KINDS.get((match["kind"] or "").lower()))
+
+
+def _check_principals(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        _principal(text)
+    return texts
+
+
 def region_name(text: str) -> str:
     """Return a region as the API writes it: `West Europe` is `westeurope`."""
     return text.replace(" ", "").lower()
@@ -88,6 +118,7 @@ def _several(value: object) -> object:
 Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
 Tags = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_check_tags)]
 Regions = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_check_regions)]
+Principals = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_check_principals)]
 Files = Annotated[tuple[Path, ...], BeforeValidator(_several)]
 
 
@@ -132,9 +163,9 @@ class AzureOptions(Options):
     container: Annotated[
         str, Used.EVERYWHERE, Field(description="Container for the page blob; made where it is missing.")
     ] = "lkcloud"
-    keep_upload: Annotated[
-        bool, Field(description="Leave the managed disk or page blob when the image is made.")
-    ] = False
+    keep_upload: Annotated[bool, Field(description="Leave the managed disk or page blob when the image is made.")] = (
+        False
+    )
     disk_encryption_set: Annotated[
         str | None, Field(description="Resource id of a disk encryption set, whose key encrypts disk and image.")
     ] = None
@@ -200,12 +231,11 @@ class AzureOptions(Options):
         Literal["Full", "Shallow"], Field(description="Shallow is quick, for tests: one replica in one region.")
     ] = "Full"
     end_of_life: Annotated[
-        datetime | None, Field(description="When the version should no longer be used; Azure tells it, and does no more.")
+        datetime | None,
+        Field(description="When the version should no longer be used; Azure tells it, and does no more."),
     ] = None
     uefi_template: Annotated[
-        Literal[
-            "MicrosoftUefiCertificateAuthorityTemplate", "MicrosoftWindowsTemplate", "NoSignatureTemplate"
-        ],
+        Literal["MicrosoftUefiCertificateAuthorityTemplate", "MicrosoftWindowsTemplate", "NoSignatureTemplate"],
         Field(description="Secure Boot keys that those of the next four options are added to."),
     ] = "MicrosoftUefiCertificateAuthorityTemplate"
     platform_key: Annotated[
@@ -228,12 +258,17 @@ class AzureOptions(Options):
         bool, Used.PROMOTE, Field(description="Let `latest` of the image definition lead to this version, last of all.")
     ] = False
     share_with: Annotated[
-        Texts,
+        Principals,
         Used.SHARE,
-        Field(description="Object id of a user, group or service principal that may use the image; can be repeated."),
+        Field(
+            description="Who may use the image, [user:|group:|servicePrincipal:]OBJECT_ID; can be repeated. "
+            "The kind is needed only of one that was just made."
+        ),
     ] = ()
     public: Annotated[
-        bool, Used.SHARE, Field(description="Publish the gallery as a community gallery, for everybody with an account.")
+        bool,
+        Used.SHARE,
+        Field(description="Publish the gallery as a community gallery, for everybody with an account."),
     ] = False
     community_prefix: Annotated[
         str | None, Field(description="What the public name of a community gallery that is made begins with.")
@@ -265,6 +300,11 @@ class AzureOptions(Options):
     def target_regions(self) -> tuple[TargetRegion, ...]:
         """The regions of a gallery image version, as they were given."""
         return tuple(_region(text) for text in self.target_region)
+
+    @property
+    def principals(self) -> tuple[Principal, ...]:
+        """Whom the image is shared with, each once."""
+        return tuple(dict.fromkeys(_principal(text) for text in self.share_with))
 
     @property
     def gallery_group(self) -> str:

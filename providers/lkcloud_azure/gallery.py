@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Azure Compute Gallery that versions go to: found, or made where the user asks for it.
+
+https://learn.microsoft.com/azure/virtual-machines/create-gallery
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from lkcloud.errors import NotFound, UsageError
+from lkcloud.provider import Finding, Run, Source
+from lkcloud_azure import gallery_definition, operations, resource_group
+from lkcloud_azure.errors import status_of
+from lkcloud_azure.naming import COMPUTE, ResourceId
+from lkcloud_azure.options import AzureOptions
+from lkcloud_azure.session import Session
+
+if TYPE_CHECKING:
+    from azure.mgmt.compute import models
+
+COMMUNITY = "Community"
+"""The permission of a gallery that can be published; one that was made with another cannot become one
+
+(https://learn.microsoft.com/azure/virtual-machines/share-gallery-community#limitations-for-sharing-images-with-the-community).
+"""
+
+
+def place_of(session: Session, options: AzureOptions) -> ResourceId:
+    """Return the id of the gallery of the options, which name one."""
+    assert options.gallery is not None
+    return ResourceId(session.subscription, options.gallery_group, COMPUTE, ("galleries",), (options.gallery,))
+
+
+def find(session: Session, place: ResourceId) -> "models.Gallery | None":
+    """Return the gallery with this id, None if there is none."""
+    with session.errors(f"looking for the gallery {place.names[0]}"):
+        try:
+            return session.attempt(lambda: session.compute.galleries.get(place.group, place.names[0]))
+        except Exception as error:
+            if status_of(error) == 404:
+                return None
+            raise
+
+
+def permission(shown: "models.Gallery") -> str:
+    """Return how a gallery is shared: `Private`, `Groups` or `Community`."""
+    profile = shown.properties.sharing_profile if shown.properties else None
+    return str((profile.permissions if profile else None) or "Private")
+
+
+def check(session: Session, options: AzureOptions, source: Source) -> Iterator[Finding]:
+    """Yield what stands in the way of a version of SOURCE, making nothing; nothing does where no gallery is named."""
+    if options.gallery is None:
+        return
+    shown = find(session, place_of(session, options))
+    if shown is None:
+        if not options.create_gallery:
+            yield Finding(
+                f"azure: there is no gallery {options.gallery} in the resource group {options.gallery_group}",
+                "give --create-gallery to have it made, or check --gallery and --gallery-resource-group",
+            )
+        elif options.public and not _publisher(options):
+            yield Finding(
+                "azure: a gallery that is to be public needs to say whose it is when it is made",
+                "give --community-prefix, --publisher-uri, --publisher-contact and --eula",
+            )
+        return
+    if options.public and permission(shown) != COMMUNITY:
+        yield Finding(
+            f"azure: the gallery {options.gallery} was not made for the community, and cannot become public",
+            "leave out --public, or give the name of another --gallery with --create-gallery",
+        )
+    yield from gallery_definition.check(session, options, source)
+
+
+def ensure(session: Session, options: AzureOptions, source: Source, region: str, run: Run) -> None:
+    """Make the gallery and the image definition in REGION where they are missing, if the options say that it may be.
+
+    Raises NotFound where they are missing and it may not, and UsageError where the definition is for other images.
+    """
+    place = place_of(session, options)
+    if operations.settled(lambda: find(session, place), what=f"the gallery {options.gallery}") is None:
+        if not options.create_gallery:
+            raise NotFound(
+                f"azure: there is no gallery {options.gallery} in the resource group {options.gallery_group}",
+                hint="give --create-gallery to have it made, or check --gallery and --gallery-resource-group",
+            )
+        resource_group.ensure(session, place.group, region)
+        _make(session, options, region)
+        run.reporter.note(f"made the gallery {options.gallery}")
+    gallery_definition.ensure(session, options, source, region, run)
+
+
+def _make(session: Session, options: AzureOptions, region: str) -> None:
+    from azure.mgmt.compute import models
+
+    place = place_of(session, options)
+    wanted = models.Gallery(
+        location=region,
+        tags=options.tags,
+        properties=models.GalleryProperties(sharing_profile=_sharing(options)),
+    )
+    doing = f"making the gallery {options.gallery}"
+    operation = operations.begin(
+        session,
+        doing,
+        lambda **how: session.compute.galleries.begin_create_or_update(place.group, place.names[0], wanted, **how),
+    )
+    operations.wait(session, operation, doing=doing)
+
+
+def _publisher(options: AzureOptions) -> bool:
+    """Tell whether the options say all that a community gallery says of its publisher."""
+    return all((options.community_prefix, options.publisher_uri, options.publisher_contact, options.eula))
+
+
+def _sharing(options: AzureOptions) -> "models.SharingProfile | None":
+    """Return how a gallery that is made is to be shared; only one that is made for the community can become public."""
+    from azure.mgmt.compute import models
+
+    given = (options.community_prefix, options.publisher_uri, options.publisher_contact, options.eula)
+    if not options.public and not any(given):
+        return None
+    if not all(given):
+        raise UsageError(
+            "azure: a gallery for the community needs to say whose it is when it is made",
+            hint="give --community-prefix, --publisher-uri, --publisher-contact and --eula",
+        )
+    return models.SharingProfile(
+        permissions=COMMUNITY,
+        community_gallery_info=models.CommunityGalleryInfo(
+            public_name_prefix=options.community_prefix,
+            publisher_uri=options.publisher_uri,
+            publisher_contact=options.publisher_contact,
+            eula=options.eula,
+        ),
+    )

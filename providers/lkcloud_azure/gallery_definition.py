@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Image definitions: what all versions in one have in common, and whether a disk fits into it.
+
+https://learn.microsoft.com/azure/virtual-machines/shared-image-galleries#image-definitions. Most of it cannot be
+changed once it is made, and machines are made as the definition says, whatever is in the version.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from lkcloud.errors import Conflict, LkcloudError, NotFound, UsageError
+from lkcloud.provider import Finding, Run, Source
+from lkcloud_azure import features, operations, uefi
+from lkcloud_azure.errors import fault, status_of
+from lkcloud_azure.naming import COMPUTE, IMAGE_NAME, ResourceId
+from lkcloud_azure.options import AzureOptions
+from lkcloud_azure.session import Session
+
+if TYPE_CHECKING:
+    from azure.mgmt.compute import models
+
+SECURITY_TYPE = "SecurityType"
+CONTROLLERS = "DiskControllerTypes"
+ACCELERATED = "IsAcceleratedNetworkSupported"
+"""Features. Names and values are compared without regard to case."""
+
+_OLD_CONTROLLERS = "DiskControllerType"
+"""Another name of the feature, on some of Microsoft's pages."""
+
+STANDARD = "Standard"
+"""The security type that is meant where a definition names none."""
+
+_SECURE_BOOT = ("TrustedLaunchSupported", "TrustedLaunchAndConfidentialVmSupported")
+"""Security types whose versions may have Secure Boot keys of their own
+
+(https://learn.microsoft.com/azure/virtual-machines/trusted-launch-secure-boot-custom-uefi#prerequisites)."""
+
+_IDENTIFIER = re.compile(r"publisher.*offer.*sku.*already exists", re.IGNORECASE | re.DOTALL)
+"""What Azure says of an identifier that another definition has, with the code OperationNotAllowed
+
+(https://learn.microsoft.com/azure/virtual-machines/troubleshooting-shared-images)."""
+
+_MOST_OFFER = 64
+"""Characters of an offer, fewer than a definition's name has (same page)."""
+
+
+def place_of(session: Session, options: AzureOptions, name: str) -> ResourceId:
+    """Return the id of the definition for images called NAME, in the gallery of the options, which name one."""
+    assert options.gallery is not None
+    names = (options.gallery, options.definition or name)
+    return ResourceId(session.subscription, options.gallery_group, COMPUTE, ("galleries", "images"), names)
+
+
+def find(session: Session, place: ResourceId) -> "models.GalleryImage | None":
+    """Return the definition with this id, None if it or its gallery is not there."""
+    gallery, name = place.names
+    if not IMAGE_NAME.fullmatch(name):
+        return None  # Azure would refuse it
+    with session.errors(f"looking for the image definition {name}"):
+        try:
+            return session.attempt(lambda: session.compute.gallery_images.get(place.group, gallery, name))
+        except Exception as error:
+            if status_of(error) == 404:
+                return None
+            raise
+
+
+def architecture(shown: "models.GalleryImage | None") -> str:
+    """Return the architecture of a definition's images; x64 where it says nothing, as Azure takes it."""
+    return str((shown.properties.architecture if shown and shown.properties else None) or "x64")
+
+
+def check(session: Session, options: AzureOptions, source: Source) -> Iterator[Finding]:
+    """Yield what stands in the way of a version of SOURCE in the definition, making nothing; the gallery is there."""
+    place = place_of(session, options, source.name)
+    shown = find(session, place)
+    if shown is not None:
+        yield from differences(options, source, shown)
+    elif not options.create_gallery:
+        yield _missing(place)
+
+
+def ensure(session: Session, options: AzureOptions, source: Source, region: str, run: Run) -> None:
+    """Make the definition in REGION if it is missing and the options say that it may be; the gallery is there.
+
+    Raises NotFound where it is missing and may not be made, UsageError where it is for other images, and Conflict where
+    another definition has its publisher, offer and SKU.
+    """
+    place = place_of(session, options, source.name)
+    shown = operations.settled(lambda: find(session, place), what=f"the image definition {place.names[1]}")
+    if shown is not None:
+        for finding in differences(options, source, shown):
+            raise UsageError(finding.problem, hint=finding.hint)
+        return
+    if not options.create_gallery:
+        missing = _missing(place)
+        raise NotFound(missing.problem, hint=missing.hint)
+    _make(session, options, source, region)
+    run.reporter.note(f"made the image definition {place.names[1]}")
+
+
+def differences(options: AzureOptions, source: Source, shown: "models.GalleryImage") -> Iterator[Finding]:
+    """Yield what of a definition does not fit what is known of the image, or what the user has asked for.
+
+    What the user has not named may be as it is: a definition for Trusted Launch takes an image that says nothing of it.
+    """
+    said = shown.properties
+    assert said is not None
+    name = shown.name
+    for word, flag, here, there in (
+        ("architecture", "--architecture", features.architecture(options, source.facts), architecture(shown)),
+        (
+            "Hyper-V generation",
+            "--hyper-v-generation",
+            features.generation(options, source.facts),
+            str(said.hyper_v_generation or "V1"),
+        ),
+        ("operating system", "--os-type", options.os_type, str(said.os_type)),
+        ("operating system state", "--os-state", options.os_state, str(said.os_state)),
+    ):
+        if here.lower() != there.lower():
+            yield Finding(
+                f"azure: the image definition {name} has the {word} {there}, and the image has {here}",
+                f"give another --definition, or {flag} {there} if the image is that after all",
+            )
+    yield from _wishes(options, source, shown)
+
+
+def _wishes(options: AzureOptions, source: Source, shown: "models.GalleryImage") -> Iterator[Finding]:
+    """Yield what the user has named and the definition has otherwise."""
+    assert shown.properties is not None
+    given, found, identifier = options.model_fields_set, _features(shown), shown.properties.identifier
+    security = found.get(SECURITY_TYPE.lower(), STANDARD)
+    controllers = found.get(CONTROLLERS.lower()) or found.get(_OLD_CONTROLLERS.lower()) or "SCSI"
+    wanted = ", ".join(features.disk_controller_types(options, source.facts))
+    accelerated = found.get(ACCELERATED.lower(), "False")
+    for field, word, here, there in (
+        ("security_type", "security type", options.security_type, security),
+        ("disk_controller_type", "disk controller types", wanted, controllers),
+        ("accelerated_network", "accelerated network", str(options.accelerated_network), accelerated),
+        ("publisher", "publisher", options.publisher, identifier.publisher),
+        ("offer", "offer", options.offer or "", identifier.offer),
+        ("sku", "SKU", options.sku or "", identifier.sku),
+    ):
+        if field in given and _words(here) != _words(there):
+            yield Finding(
+                f"azure: the image definition {shown.name} has the {word} {there}, and not {here}",
+                f"leave out --{field.replace('_', '-')}, or give another --definition",
+            )
+    if uefi.chosen(options) and security.lower() not in {name.lower() for name in _SECURE_BOOT}:
+        yield Finding(
+            f"azure: versions in {shown.name} have no Secure Boot keys of their own: its security type is {security}",
+            f"give another --definition, with one of the security types {', '.join(_SECURE_BOOT)}",
+        )
+
+
+def request(options: AzureOptions, source: Source, name: str, region: str) -> "models.GalleryImage":
+    """Return what Azure is asked for as the definition NAME in REGION.
+
+    The security type is always said: where it is not, Azure takes TrustedLaunchSupported since the API of 2025-03-03
+    (https://learn.microsoft.com/azure/virtual-machines/compute-gallery-whats-new).
+    """
+    from azure.mgmt.compute import models
+
+    machine, generation = features.architecture(options, source.facts), features.generation(options, source.facts)
+    values = {
+        SECURITY_TYPE: options.security_type,
+        CONTROLLERS: ", ".join(features.disk_controller_types(options, source.facts)),
+        ACCELERATED: str(options.accelerated_network),
+    }
+    return models.GalleryImage(
+        location=region,
+        tags=options.tags,
+        properties=models.GalleryImageProperties(
+            description=source.description or None,
+            os_type=options.os_type,
+            os_state=options.os_state,
+            hyper_v_generation=generation,
+            architecture=machine,
+            identifier=models.GalleryImageIdentifier(
+                publisher=options.publisher,
+                offer=options.offer or name[:_MOST_OFFER].rstrip("."),
+                sku=options.sku or f"{generation}-{machine}".lower(),
+            ),
+            features=[models.GalleryImageFeature(name=key, value=value) for key, value in values.items()],
+        ),
+    )
+
+
+def _make(session: Session, options: AzureOptions, source: Source, region: str) -> None:
+    place = place_of(session, options, source.name)
+    gallery, name = place.names
+    wanted = request(options, source, name, region)
+    doing = f"making the image definition {name}"
+    definitions = session.compute.gallery_images
+    try:
+        operation = operations.begin(
+            session, doing, lambda **how: definitions.begin_create_or_update(place.group, gallery, name, wanted, **how)
+        )
+        operations.wait(session, operation, doing=doing)
+    except LkcloudError as error:
+        answer = fault(error.__cause__)
+        if answer is not None and _IDENTIFIER.search(answer.message):
+            hint = "give another --publisher, --offer or --sku, or the --definition that has these"
+            raise Conflict(error.message, hint=hint) from error.__cause__
+        raise
+
+
+def _missing(place: ResourceId) -> Finding:
+    gallery, name = place.names
+    return Finding(
+        f"azure: there is no image definition {name} in the gallery {gallery}",
+        "give --create-gallery to have it made, or check --definition, which is the image's name if not given",
+    )
+
+
+def _features(shown: "models.GalleryImage") -> dict[str, str]:
+    """Return the features of a definition by their names in lower case."""
+    found = (shown.properties.features if shown.properties else None) or []
+    return {(one.name or "").lower(): one.value or "" for one in found}
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a value such as `SCSI, NVMe`, so that two that mean the same are equal."""
+    return sorted(word.strip().lower() for word in text.split(","))

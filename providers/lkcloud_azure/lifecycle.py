@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `latest` leads to, and how a gallery image version is marked when it is no longer to be used.
+
+https://learn.microsoft.com/azure/virtual-machines/shared-image-galleries#image-versions. Azure knows two things of a
+version's life: whether `latest` passes it over, and a date of its end, which is told and changes nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from lkcloud.errors import LkcloudError, NotFound, UsageError
+from lkcloud.polling import poll
+from lkcloud.provider import Deprecation, Image, Run, Status
+from lkcloud_azure import gallery_version, images, operations
+from lkcloud_azure.errors import is_busy
+from lkcloud_azure.gallery_version import excluded, number_of
+from lkcloud_azure.naming import ResourceId
+from lkcloud_azure.options import AzureOptions
+from lkcloud_azure.session import Session
+
+if TYPE_CHECKING:
+    from azure.mgmt.compute import models
+
+_UPDATE = 1800.0
+"""Seconds for a change of a version, which goes to all its regions."""
+
+_SEEN = 120.0
+"""Seconds until a change is to be read."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a version's publishing profile is to say; None leaves it as it is."""
+
+    excluded: bool | None = None
+    end_of_life: datetime | None = None
+
+    def is_in(self, shown: "models.GalleryImageVersion") -> bool:
+        """Tell whether a version says it."""
+        publishing = shown.properties.publishing_profile if shown.properties else None
+        ends = publishing.end_of_life_date if publishing else None
+        return (self.excluded is None or excluded(shown) == self.excluded) and (
+            self.end_of_life is None or (ends is not None and abs((ends - self.end_of_life).total_seconds()) < 1)
+        )
+
+
+def promote(session: Session, options: AzureOptions, image: Image, run: Run) -> None:
+    """Let `latest` of the definition lead to the version, if the options say so.
+
+    `latest` is the highest number that is not excluded, and no version can be named for it: the user is warned if it
+    leads to another, and of regions that exclude this one by themselves.
+    """
+    if not options.latest:
+        return
+    place = _version(image, "`latest` leads to versions in a gallery only")
+    number, definition = place.names[2], place.names[1]
+    if _change(session, place, Change(excluded=False), run, "promote"):
+        run.reporter.note(f"`latest` of {definition} no longer passes over {number}")
+    else:
+        run.reporter.note(f"`latest` of {definition} does not pass over {number} already")
+    shown = _shown(session, place)
+    if regions := _excluding(shown):
+        run.reporter.warn(f"`latest` still passes over {number} in {', '.join(regions)}, by a mark of their own")
+    head = _head(session, place.parent)
+    if head and head != number:
+        run.reporter.warn(
+            f"`latest` of {definition} still leads to {head}, the higher number: mark that as obsolete if {number} is"
+            " to be taken"
+        )
+
+
+def deprecate(session: Session, image: Image, deprecation: Deprecation, run: Run) -> None:
+    """Say of a version what DEPRECATION says, as far as Azure can say it.
+
+    - The date of being obsolete, else that of being deleted, is its end of life: Azure shows it, and still makes
+      machines from the version. A version that is DEPRECATED needs one of them.
+    - OBSOLETE lets `latest` pass over it.
+    - ACTIVE moves the end of life, as Azure does not take it away; what `latest` leads to, promotion decides.
+
+    Raises UsageError for all else (another image instead, DELETED, a date that has passed), and for a managed image,
+    of which nothing of this can be said.
+    """
+    place = _version(image, "of a managed image Azure cannot say that it should no longer be used")
+    shown = _shown(session, place)
+    wanted = _wanted(shown, deprecation)
+    _change(session, place, wanted, run, "deprecate")
+    if deprecation.obsolete and deprecation.deleted and deprecation.obsolete != deprecation.deleted:
+        run.reporter.note(f"Azure has one date: the end of life is {deprecation.obsolete:%Y-%m-%d}")
+
+
+def _wanted(shown: "models.GalleryImageVersion", deprecation: Deprecation) -> Change:
+    publishing = shown.properties.publishing_profile if shown.properties else None
+    ends = deprecation.obsolete or deprecation.deleted
+    for refused, what, hint in (
+        (
+            bool(deprecation.replacement),
+            "Azure cannot say which image to use instead",
+            "leave --replacement out; `latest` leads to the highest version that is not excluded",
+        ),
+        (
+            deprecation.deprecated is not None,
+            "Azure has no date of becoming deprecated, only one of the end of life",
+            "give --obsolete-on",
+        ),
+        (
+            deprecation.status is Status.DELETED,
+            "Azure cannot mark an image as deleted",
+            f"delete it: lkcloud delete azure {shown.id}",
+        ),
+        (ends is not None and ends.tzinfo is None, f"the date has no time zone: {ends}", "end it with Z or +00:00"),
+        (
+            ends is not None and ends.tzinfo is not None and ends <= datetime.now(UTC),
+            f"the end of life has to be in the future, and {ends} is not",
+            "give a later date, or --status obsolete and no date",
+        ),
+        (
+            deprecation.status is Status.DEPRECATED and ends is None,
+            "Azure says that a version is deprecated by the date of its end of life",
+            "give --obsolete-on, or --status obsolete to have `latest` pass over it now",
+        ),
+        (
+            deprecation.status is Status.ACTIVE
+            and ends is None
+            and publishing is not None
+            and publishing.end_of_life_date is not None,
+            "Azure does not take an end of life away",
+            "give a later date with --obsolete-on; lkcloud promote azure --latest is what leads `latest` to it again",
+        ),
+    ):
+        if refused:
+            raise UsageError(f"azure: {what}", hint=hint)
+    return Change(True if deprecation.status is Status.OBSOLETE else None, ends)
+
+
+def _change(session: Session, place: ResourceId, wanted: Change, run: Run, stage: str) -> bool:
+    """Make a version say what is WANTED, and see that it does; return False if it did before."""
+    number = place.names[2]
+    if wanted.is_in(_shown(session, place)):
+        return False
+    with run.reporter.stage(stage) as meter:
+        doing = f"changing version {number} of {place.names[1]}"
+
+        def attempt() -> bool | None:
+            try:
+                operation = operations.begin(session, doing, _update(session, place, wanted))
+                operations.wait(session, operation, doing=doing, limit=_UPDATE, meter=meter)
+            except LkcloudError as error:
+                if is_busy(error.__cause__):
+                    return None
+                raise
+            return True
+
+        hint = "run the same command again later"
+        poll(attempt, what=f"azure: what goes on with version {number}", every=0.5, limit=_UPDATE, hint=hint)
+        poll(
+            lambda: True if wanted.is_in(_shown(session, place)) else None,
+            what=f"azure: {doing}",
+            every=0.5,
+            limit=_SEEN,
+            hint="look at the version in the portal, or run the same command again",
+        )
+    return True
+
+
+def _update(session: Session, place: ResourceId, wanted: Change) -> Callable[..., object]:
+    """Return the request of the SDK that makes the change.
+
+    The profile is sent whole, as Azure shows it: where regions are named, all have to be, as the others would lose
+    their copies (hashicorp/terraform-provider-azurerm#21999).
+    """
+    from azure.mgmt.compute import models
+
+    shown = _shown(session, place)
+    assert shown.properties is not None
+    profile = shown.properties.publishing_profile or models.GalleryImageVersionPublishingProfile()
+    profile.published_date = None  # is Azure's own
+    if wanted.excluded is not None:
+        profile.exclude_from_latest = wanted.excluded
+    if wanted.end_of_life is not None:
+        profile.end_of_life_date = wanted.end_of_life
+    properties = models.GalleryImageVersionProperties({})  # without a storage profile, which cannot change
+    properties.publishing_profile = profile
+    change = models.GalleryImageVersionUpdate(properties=properties)
+    versions, (gallery, definition, number) = session.compute.gallery_image_versions, place.names
+    return lambda **how: versions.begin_update(place.group, gallery, definition, number, change, **how)
+
+
+def _head(session: Session, definition: ResourceId) -> str:
+    """Return the number that `latest` of a definition leads to, "" if to none or we may not look."""
+    try:
+        found = [
+            shown
+            for shown in gallery_version.listed(session, definition)
+            if not excluded(shown) and shown.properties and shown.properties.provisioning_state != operations.FAILED
+        ]
+    except LkcloudError:
+        return ""  # the change is made; this only tells more of it
+    return max(found, key=number_of).name or "" if found else ""
+
+
+def _excluding(shown: "models.GalleryImageVersion") -> list[str]:
+    """Return the regions that exclude a version from `latest` by themselves."""
+    publishing = shown.properties.publishing_profile if shown.properties else None
+    return [one.name for one in (publishing.target_regions if publishing else None) or () if one.exclude_from_latest]
+
+
+def _version(image: Image, otherwise: str) -> ResourceId:
+    place = ResourceId.parse(image.id)
+    if place is None or not place.is_of(*images.VERSION):
+        raise UsageError(f"azure: {otherwise}", hint="push it with --gallery; lkcloud delete azure removes an image")
+    return place
+
+
+def _shown(session: Session, place: ResourceId) -> "models.GalleryImageVersion":
+    shown = gallery_version.show(session, place)
+    if shown is None:
+        raise NotFound(f"azure: there is no image {place}", hint="lkcloud list azure shows those there are")
+    return shown

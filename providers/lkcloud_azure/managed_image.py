@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Managed images: found by name, listed, and made from a managed disk or a page blob.
+
+https://learn.microsoft.com/rest/api/compute/images. A managed image has no place for an architecture (it is x64) nor
+for a security type, and is of its region alone.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from lkcloud.errors import Conflict, LkcloudError, NotFound
+from lkcloud.provider import Blob, Image, Source
+from lkcloud_azure import disk_upload, features, operations
+from lkcloud_azure.errors import is_busy, status_of
+from lkcloud_azure.naming import COMPUTE, CREATED, IMAGE_NAME, NAME, ResourceId, digest_in, tag, tags_of
+from lkcloud_azure.options import AzureOptions, region_name
+from lkcloud_azure.session import Session
+
+if TYPE_CHECKING:
+    from azure.mgmt.compute import models
+
+KIND = "managed-image"
+
+
+def place_of(session: Session, group: str, name: str) -> ResourceId:
+    """Return the id of the managed image NAME in the resource group GROUP."""
+    return ResourceId(session.subscription, group, COMPUTE, ("images",), (name,))
+
+
+def get(session: Session, place: ResourceId) -> Image | None:
+    """Return the managed image with this id, whoever made it, None if there is none."""
+    name = place.names[0]
+    if not IMAGE_NAME.fullmatch(name):
+        return None  # Azure would refuse it
+    with session.errors(f"looking for the image {name}"):
+        try:
+            return image_of(session.attempt(lambda: session.compute.images.get(place.group, name)))
+        except Exception as error:
+            if status_of(error) == 404:
+                return None
+            raise
+
+
+def every(session: Session, group: str) -> list[Image]:
+    """Return the managed images of a resource group that lkcloud made; none if there is no such group."""
+    try:
+        found = session.call("looking for images", lambda: list(session.compute.images.list_by_resource_group(group)))
+    except NotFound:
+        return []
+    return [image_of(shown) for shown in found if digest_in(shown.tags)]
+
+
+def image_of(shown: "models.Image") -> Image:
+    """Return a managed image as the house knows it."""
+    place = ResourceId.parse(shown.id or "")
+    assert place is not None
+    state = (shown.properties.provisioning_state if shown.properties else None) or ""
+    return Image(
+        cloud="azure",
+        region=region_name(shown.location),
+        id=str(place),
+        name=tag(shown.tags, NAME) or place.names[0],
+        kind=KIND,
+        digest=digest_in(shown.tags),
+        state=state,
+        ready=state == operations.SUCCEEDED,
+        architecture="x64",
+        created=_time(tag(shown.tags, CREATED)),
+        tags=tuple(sorted((shown.tags or {}).items())),
+    )
+
+
+@dataclass(frozen=True)
+class ManagedImage:
+    """The managed image that is to be made of SOURCE, whose bytes are in the upload BLOB."""
+
+    session: Session
+    options: AzureOptions
+    source: Source
+    blob: Blob
+
+    @property
+    def place(self) -> ResourceId:
+        """Its id."""
+        return place_of(self.session, self.options.resource_group, self.source.name)
+
+    def find(self) -> Image | None:
+        """Return the image if it is there; raises Conflict if the name is another image's."""
+        found = get(self.session, self.place)
+        if found is not None and found.digest != self.source.digest:
+            raise Conflict(
+                f"azure: the name {found.name} is taken by an image with other content",
+                hint="give --replace to put this image in its place, or choose another --name",
+            )
+        return found
+
+    def begin(self, doing: str) -> tuple[ResourceId, operations.Operation] | None:
+        """Ask for the image; None if something else goes on with one of this name, as after it was deleted."""
+        images, place = self.session.compute.images, self.place
+        wanted = self.request()
+        try:
+            return place, operations.begin(
+                self.session,
+                doing,
+                lambda **how: images.begin_create_or_update(place.group, place.names[0], wanted, **how),
+            )
+        except LkcloudError as error:
+            if is_busy(error.__cause__):
+                return None
+            raise
+
+    def request(self) -> "models.Image":
+        """Return what Azure is asked for."""
+        from azure.mgmt.compute import models
+
+        options, source = self.options, self.source
+        disk = models.ImageOSDisk(os_type=options.os_type, os_state=options.os_state)
+        if self.blob.kind == disk_upload.KIND:
+            disk.managed_disk = models.SubResource(id=self.blob.id)
+        else:
+            disk.blob_uri = self.blob.id
+        if options.disk_encryption_set:
+            disk.disk_encryption_set = models.DiskEncryptionSetParameters(id=options.disk_encryption_set)
+        made = {CREATED: datetime.now(UTC).isoformat(timespec="seconds")}
+        return models.Image(
+            location=self.blob.region,
+            tags=tags_of(source.name, source.digest, {**options.tags, **made}),
+            properties=models.ImageProperties(
+                # Of a blob Azure takes V1 where nothing is said, of a disk what the disk says.
+                hyper_v_generation=features.generation(options, source.facts),
+                storage_profile=models.ImageStorageProfile(os_disk=disk),
+            ),
+        )
+
+
+def _time(text: str) -> datetime | None:
+    """Return a time as a tag has it, None if there is none."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
