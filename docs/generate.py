@@ -5,6 +5,7 @@ A generated part stands between `<!-- generated: WHAT -->` and `<!-- end -->`. -
 the documents.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from lkcloud import errors, registry
 from lkcloud.cli.flags import flag, variable
 from lkcloud.provider import capabilities
+from lkcloud.release.schema import manifest_schema, release_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 PART = re.compile(r"(<!-- generated: (?P<what>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -94,10 +96,24 @@ def broken_links(document: Path) -> Iterator[str]:
             yield target
 
 
+def schemas() -> dict[Path, str]:
+    """Return the JSON Schemas of the package, by file."""
+    folder = ROOT / "lkcloud" / "release"
+    made = {"release.schema.json": release_schema(), "manifest.schema.json": manifest_schema()}
+    return {folder / name: json.dumps(schema, indent=2) + "\n" for name, schema in made.items()}
+
+
 def main() -> int:
     """Write or check all documents; 1 if a check found something."""
     checking = "--check" in sys.argv[1:]
     wrong = 0
+    for path, schema in schemas().items():
+        if not path.exists() or path.read_text() != schema:
+            if checking:
+                wrong += 1
+                print(f"{path.relative_to(ROOT)}: is not up to date; run: make docs", file=sys.stderr)
+            else:
+                path.write_text(schema)
     for document in documents():
         text = document.read_text()
         new = renewed(text)
