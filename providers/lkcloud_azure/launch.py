@@ -114,7 +114,7 @@ class VirtualMachine:
             answer.raise_for_status()
             return bytes(answer.content)
 
-        # The log is a page blob, with zeros at its end.
+        # If it is a page blob, zeros fill it up to a multiple of 512 bytes.
         return self.session.attempt(ask).rstrip(b"\0").decode(errors="replace")
 
     def standing(self) -> Standing | None:

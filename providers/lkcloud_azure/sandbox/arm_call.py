@@ -119,11 +119,9 @@ class Call:
 
     @cached_property
     def id(self) -> ResourceId:
-        """The id of the resource that the path names, without what a POST does to it."""
+        """The id of the resource that the path names, without what is asked of it: /start, /instanceView."""
         path = _WORD.sub(lambda word: self.segments[word[1]], self.route.path)
-        if self.route.method == "POST":
-            path = path.rpartition("/")[0]
-        parsed = ResourceId.parse(path)
+        parsed = ResourceId.parse(path) or ResourceId.parse(path.rpartition("/")[0])
         assert parsed is not None, path
         return parsed
 

@@ -10,7 +10,7 @@ from typing import Any
 from azure.mgmt.compute import models
 
 from lkcloud_azure.naming import ResourceId
-from lkcloud_azure.sandbox import arm_blob_source, sparse
+from lkcloud_azure.sandbox import arm_blob_source, sparse, vm_machine
 from lkcloud_azure.sandbox.arm_call import ALL, GROUP, Answer, Call, Route, invalid, location, required, tags
 from lkcloud_azure.sandbox.arm_disks import listed
 from lkcloud_azure.sandbox.arm_model import body
@@ -193,6 +193,7 @@ def _delete(call: Call) -> Answer:
     if image.state in ("Creating", "Deleting"):
         message = f"The request failed due to conflict with a concurrent request. Image {image.name} is {image.state}."
         raise ApiError(409, "Conflict", message)
+    vm_machine.check_not_made_from(cloud, "Image Delete", image.id)
     image.state = "Deleting"
 
     def work(operation: Operation) -> None:

@@ -26,6 +26,8 @@ class OperationFailed(Exception):
     code: str
     message: str
     target: str = ""
+    status: str = "Failed"
+    """`Canceled` where another operation has taken its place."""
 
     def described(self) -> dict[str, Any]:
         """Return it as it is within a JSON document."""
@@ -80,7 +82,7 @@ class Operation:
             failure = OperationFailed("InternalExecutionError", f"The sandbox failed: {error!r}")
         with cloud.lock:
             self.failure, self.finished = failure, datetime.now(UTC)
-            self.status = "Failed" if failure else "Succeeded"
+            self.status = failure.status if failure else "Succeeded"
         self.done.set()
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from lkcloud.sandbox.http import DropConnection, Request, Response
 from lkcloud.sandbox.traffic import Traffic
-from lkcloud_azure.sandbox import arm_gate
+from lkcloud_azure.sandbox import arm_gate, vm_console
 from lkcloud_azure.sandbox.access import ARM
 from lkcloud_azure.sandbox.arm_call import Answer, Call, Route, segments
 from lkcloud_azure.sandbox.cloud import LOCATION, Cloud
@@ -40,6 +40,11 @@ class Dispatcher:
 
     def __call__(self, request: Request) -> Response:
         """Return the answer to REQUEST."""
+        if vm_console.is_log(request):
+            with self._traffic.request("blob", vm_console.OPERATION, request.method, request.path, "") as seen:
+                return self._traffic.after(
+                    seen, self._traffic.before(seen) or vm_console.read(self._cloud, request), request.body.received
+                )
         entra = self._cloud.tokens.operation(request)
         route, match = self._find(request) if not entra else (None, None)
         name = entra or (route.name if route else f"{request.method} {request.path}")

@@ -18,6 +18,11 @@ class Windows:
     """From the PUT of a virtual machine to PowerState/running."""
     vm_stop: float = 0.1
     """From deallocate, powerOff or delete to the end of it."""
+    os_provisioning: float = 1200.0
+    """How long the guest of a generalized image has to say that it is ready, which none here can; Azure's are 20 to 40
+    minutes."""
+    nic_kept: float = 1.0
+    """How long a network interface is kept for a machine that was refused or has gone; Azure's are 180 seconds."""
     boot_log: float = 0.0
     """How long after its start a machine's serial log cannot be read yet."""
     deleted_version: float = 0.0
@@ -40,3 +45,7 @@ class Windows:
     for any characters."""
     unregistered: tuple[str, ...] = ()
     """Resource providers that the subscription is not registered for, such as `Microsoft.Compute`."""
+    unavailable_sizes: tuple[str, ...] = ()
+    """Sizes of machines that the regions have not (SkuNotAvailable)."""
+    unallocatable_sizes: tuple[str, ...] = ()
+    """Sizes that no host is found for when a machine is already being made (AllocationFailed)."""
