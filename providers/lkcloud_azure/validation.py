@@ -22,7 +22,6 @@ LEAST_MIB = 20
 MAX_GIB = 2040
 """The largest VHD; a page blob (8 TiB) and a direct upload (32 TiB + 512 bytes) would be larger."""
 
-_IMAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_])?")
 _GROUP = re.compile(r"[-\w._()]{0,89}[-\w_()]")
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")
@@ -53,7 +52,7 @@ def suggestion(name: str) -> str:
 
 def _names(options: AzureOptions, source: Source) -> Iterator[Finding]:
     # In a gallery the name is a tag, and beside it that of the definition unless another is given.
-    if options.gallery is None and not _IMAGE.fullmatch(source.name):
+    if options.gallery is None and not naming.IMAGE_NAME.fullmatch(source.name):
         better = suggestion(source.name)
         rule = "1 to 80 letters, digits, . _ and -, a letter or digit first and no . or - last"
         yield Finding(

@@ -11,13 +11,11 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from lkcloud.provider import Finding
+from lkcloud_azure.naming import IMAGE_NAME
 from lkcloud_azure.options import AzureOptions
 
 _GALLERY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._]{0,78}[A-Za-z0-9])?")
 """https://learn.microsoft.com/azure/virtual-machines/create-gallery#requirements-for-gallery-names."""
-_DEFINITION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,78}[A-Za-z0-9])?")
-"""https://learn.microsoft.com/azure/virtual-machines/image-version#prerequisites tells of no _, which is taken as well
-(SharedImageName in hashicorp/terraform-provider-azurerm)."""
 _VERSION = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
 _LARGEST = 2**31 - 1
 
@@ -78,7 +76,7 @@ def _names(options: AzureOptions, name: str) -> Iterator[Finding]:
             f"give --gallery {better}" if better else "use 1 to 80 letters, digits, . and _, but no -",
         )
     definition = options.definition or name
-    if not _DEFINITION.fullmatch(definition):
+    if not IMAGE_NAME.fullmatch(definition):
         better = re.sub(r"[^A-Za-z0-9._-]+", "-", definition).strip("._-")[:80].rstrip("._-")
         yield Finding(
             f"Azure does not take {definition!r} as the name of an image definition",

@@ -29,7 +29,7 @@ COMMUNITY = {
         ({"gallery": "g" * 81}, "name of a gallery"),
         ({"name": "image v1"}, "name of an image definition"),
         ({"definition": "-d"}, "name of an image definition"),
-        ({"definition": "d_"}, "name of an image definition"),
+        ({"definition": "d-"}, "name of an image definition"),
         ({"definition": "d" * 81}, "name of an image definition"),
         ({"gallery_version": "1.0"}, "no version"),
         ({"gallery_version": "1.0.0.0"}, "no version"),
