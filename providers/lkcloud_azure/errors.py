@@ -49,7 +49,7 @@ _BUSY = {
     "RetryableError",
 }
 _BUSY_WORDS = re.compile(
-    r"\b(another|ongoing|pending|concurrent|conflicting)\b[^.]*\boperation|operation[^.]*\bin progress"
+    r"\b(another|ongoing|pending|concurrent|conflicting)\b[^.]*\b(operation|request)|operation[^.]*\bin progress"
     r"|\bbeing (deleted|detached|created|updated|provisioned|uploaded)|marked for deletion|nested resources"
     r"|currently (being|in use)|until [^.]* has been successfully created|active shared access signature",
     re.IGNORECASE,

@@ -35,12 +35,6 @@ UPDATING = "Updating"
 
 _FIRST: Number = (1, 0, 0)
 
-_CHANGED = "PropertyChangeNotAllowed"
-"""What is said of a version of this number that is there, from another source
-
-(https://learn.microsoft.com/azure/virtual-machines/troubleshooting-shared-images,
-cloudfoundry/bosh-azure-cpi-release#720): a PUT of a version is an update if it is there, and asks nobody."""
-
 
 def get(session: Session, place: ResourceId) -> Image | None:
     """Return the version with this id, whoever made it, None if there is none."""
@@ -193,7 +187,10 @@ class GalleryVersion:
                 lambda **how: versions.begin_create_or_update(place.group, gallery, name, number, wanted, **how),
             )
         except LkcloudError as error:
-            if code_of(error.__cause__) == _CHANGED or is_busy(error.__cause__):
+            # Of two that ask at once for one number, one is told of a conflict, as is who asks again because the answer
+            # was lost. A PUT of a version is an update if it is there, and one of another source is refused.
+            cause = error.__cause__
+            if is_busy(cause) or (_is_conflict(cause) and show(self.session, place) is not None):
                 return None
             raise
 
@@ -300,6 +297,14 @@ def _is_ready(shown: "models.GalleryImageVersion") -> bool:
     home, known = region_name(shown.location), said.replication_status.summary if said.replication_status else None
     states: list[Any] = [one.state for one in known or () if region_name(one.region or "") == home]
     return all(state == "Completed" for state in states) if states else said.provisioning_state == operations.SUCCEEDED
+
+
+def _is_conflict(error: BaseException | None) -> bool:
+    """Tell whether something is there already; by which status that is told is not sure
+
+    (cloudfoundry/bosh-azure-cpi-release#720, hashicorp/packer#9716).
+    """
+    return status_of(error) == 409 or code_of(error) == "PropertyChangeNotAllowed"
 
 
 def _next(highest: Number | None) -> Number:

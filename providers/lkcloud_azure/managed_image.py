@@ -106,7 +106,8 @@ class ManagedImage:
                 lambda **how: images.begin_create_or_update(place.group, place.names[0], wanted, **how),
             )
         except LkcloudError as error:
-            if is_busy(error.__cause__):
+            # Of two that ask at once, one is told of a conflict, as is who asks again because the answer was lost.
+            if is_busy(error.__cause__) or (status_of(error.__cause__) == 409 and get(self.session, place) is not None):
                 return None
             raise
 
