@@ -20,6 +20,7 @@ from lkcloud_azure.sandbox.cloud import FOLDERS, LOCATION, SUBSCRIPTION, Cloud, 
 from lkcloud_azure.sandbox.disk import Disk
 from lkcloud_azure.sandbox.dispatch import Dispatcher
 from lkcloud_azure.sandbox.errors import busy, throttled
+from lkcloud_azure.sandbox.gallery import Version
 from lkcloud_azure.sandbox.image import Image
 from lkcloud_azure.sandbox.own_blobs import OwnBlobs
 from lkcloud_azure.sandbox.windows import Windows
@@ -128,7 +129,7 @@ class AzureStandIn:
     def image_file(self, image_id: str) -> Path:
         """Return the raw file with the bytes of a managed image or a gallery image version. Raises KeyError."""
         found = self.holdings.held(image_id)
-        if found is None or not isinstance(found, Image):
+        if found is None or not isinstance(found, Image | Version):
             raise KeyError(image_id)
         return found.file
 

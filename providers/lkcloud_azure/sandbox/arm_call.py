@@ -27,7 +27,7 @@ GROUP = "/subscriptions/{subscription}/resourceGroups/{group}"
 """What the paths of most routes begin with."""
 ALL = "/subscriptions/{subscription}"
 
-_WORD = re.compile(r"\{(\w+)\}")
+_WORD = re.compile(r"\{\*?(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +119,18 @@ class Call:
 
     @cached_property
     def id(self) -> ResourceId:
-        """The id of the resource that the path names, without what is asked of it: /start, /instanceView."""
-        path = _WORD.sub(lambda word: self.segments[word[1]], self.route.path)
-        parsed = ResourceId.parse(path) or ResourceId.parse(path.rpartition("/")[0])
-        assert parsed is not None, path
+        """The id of the resource that the path names.
+
+        Of a POST it is that of what it is done to, and of a list that of what the resources are within.
+        """
+        parsed = ResourceId.parse(self.path) or ResourceId.parse(self.path.rpartition("/")[0])
+        assert parsed is not None, self.path
         return parsed
+
+    @property
+    def path(self) -> str:
+        """The path, decoded, with the letters of its fixed words as the API writes them."""
+        return _WORD.sub(lambda word: self.segments[word[1]], self.route.path)
 
     @property
     def scope(self) -> str:
@@ -150,14 +157,15 @@ class Call:
 
     def parents(self, verb: str) -> None:
         """Raise ApiError if one of the resources that the path's is within is not there."""
-        for count in range(1, len(self.id.kinds)):
+        listing = ResourceId.parse(self.path) is None and self.route.method == "GET"
+        for count in range(1, len(self.id.kinds) + listing):
             above = ResourceId(
                 self.id.subscription, self.id.group, self.id.namespace, self.id.kinds[:count], self.id.names[:count]
             )
             if self.cloud.held(above) is None:
                 message = (
-                    f"Failed to perform '{verb}' on resource(s) of type '{'/'.join(self.id.kinds)}', because the "
-                    f"parent resource '{above}' could not be found."
+                    f"Failed to perform '{verb}' on resource(s) of type '{self.route.kind.partition('/')[2]}', because "
+                    f"the parent resource '{above}' could not be found."
                 )
                 raise ApiError(404, "ParentResourceNotFound", message)
 
@@ -185,10 +193,9 @@ class Call:
         size = self.cloud.windows.page_size
         page: dict[str, Any] = {"value": items[skip : skip + size]}
         if len(items) > skip + size:
-            path = _WORD.sub(lambda word: quote(self.segments[word[1]]), self.route.path)
             rest = {**self.query, "$skiptoken": str(skip + size)}
             query = "&".join(f"{quote(name)}={quote(value)}" for name, value in rest.items())
-            page["nextLink"] = f"{self.address}{path}?{query}"
+            page["nextLink"] = f"{self.address}{quote(self.path)}?{query}"
         return Answer(page)
 
 

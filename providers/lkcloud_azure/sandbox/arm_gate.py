@@ -80,7 +80,4 @@ def _listed(route: Route) -> str:
 
 
 def _scope(call: Call) -> str:
-    path = call.route.path
-    for name, value in call.segments.items():
-        path = path.replace(f"{{{name}}}", value).replace(f"{{*{name}}}", value)
-    return path.rpartition("/")[0] if call.route.method == "POST" else path
+    return call.path.rpartition("/")[0] if call.route.method == "POST" else call.path

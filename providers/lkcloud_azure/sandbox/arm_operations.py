@@ -137,17 +137,12 @@ def _get(call: Call) -> Answer:
     if "monitor" not in call.query:
         return Answer(operation.described(), 200, {} if operation.finished else pause)
     if operation.finished is None:
-        return Answer(None, 202, {**pause, "Location": f"{call.address}{_again(call)}"})
+        return Answer(
+            None, 202, {**pause, "Location": f"{call.address}{call.path}?api-version={call.version}&monitor=true"}
+        )
     if operation.failure is not None:
         raise ApiError(409, operation.failure.code, operation.failure.message)
     return Answer(operation.output, 200 if operation.output is not None or not call.route.namespace else 204)
-
-
-def _again(call: Call) -> str:
-    path = call.route.path
-    for name, value in call.segments.items():
-        path = path.replace(f"{{{name}}}", value)
-    return f"{path}?api-version={call.version}&monitor=true"
 
 
 def _routes() -> "tuple[Route, ...]":

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SUBSCRIPTION = "0b1f6471-1bf0-4dda-aec3-cb9272f09590"
 LOCATION = "westeurope"
-FOLDERS = ("disks", "images")
+FOLDERS = ("disks", "images", "versions")
 """Where bytes are, below the home of the stand-in, beside those of blobs."""
 LOCATIONS = {
     "westeurope": "West Europe",
@@ -117,6 +117,8 @@ class Cloud:
     """By their ids in lower case, oldest first."""
     operations: dict[str, "Operation"] = field(default_factory=dict)
     """By their ids."""
+    lagging: dict[str, float] = field(default_factory=dict)
+    """Ids of nested resources that are gone, and until when (time.monotonic) their parents still have them."""
     ended: Event = field(default_factory=Event)
     """Set when nothing here goes on any more."""
 
@@ -163,7 +165,7 @@ class Cloud:
                 operation.thread.join()
         with self.lock:
             held = list(self.resources.values())[::-1]
-            for table in (self.groups, self.resources, self.operations):
+            for table in (self.groups, self.resources, self.operations, self.lagging):
                 table.clear()
         for resource in held:
             resource.removed(self)
