@@ -15,8 +15,8 @@ from sink import Sink, Stats
 
 from lkcloud.errors import UsageError
 from lkcloud_azure.sandbox import AzureStandIn
-from lkcloud_azure.sandbox.arm_storage import StorageAccount
 from lkcloud_azure.sandbox.azurite import PROGRAM, find_program
+from lkcloud_azure.sandbox.storage_account import StorageAccount
 
 CONTAINER = "lkcloud"
 """Where lkcloud puts its page blobs, if it is not told."""

@@ -163,6 +163,8 @@ static bool read_head(Connection *connection, Request *request) {
     header(head, "x-ms-content-crc64", request->crc64, sizeof request->crc64);
     header(head, "x-ms-blob-content-length", value, sizeof value);
     request->blob_length = strtoull(value, NULL, 10);
+    header(head, "x-ms-blob-sequence-number", value, sizeof value);
+    request->sequence = strtoull(value, NULL, 10);
     lines(head, "x-ms-meta-", request->metadata, sizeof request->metadata);
     header(head, "content-length", value, sizeof value);
     request->length = strtoull(value, NULL, 10);

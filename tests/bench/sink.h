@@ -27,6 +27,7 @@ typedef struct {
     char range[FIELD];    /* x-ms-range or Range: of a Put Page */
     char md5[FIELD];      /* Content-MD5 */
     char crc64[FIELD];    /* x-ms-content-crc64 */
+    uint64_t sequence;    /* x-ms-blob-sequence-number: of a page blob that is made */
     uint64_t blob_length; /* x-ms-blob-content-length: of a page blob that is made */
     char metadata[METADATA]; /* the lines of its head that begin with x-ms-meta- */
     uint64_t length;      /* Content-Length */

@@ -14,7 +14,6 @@
 
 #define DATES "Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nETag: \"0x8DE000000000000\"\r\n"
 #define ENCRYPTED "x-ms-request-server-encrypted: true\r\n"
-#define LEASE "x-ms-lease-id: 6c6b636c-6f75-6400-8000-000000000002\r\n"
 #define XML "<?xml version=\"1.0\" encoding=\"utf-8\"?>"
 
 typedef struct {
@@ -24,7 +23,7 @@ typedef struct {
 static struct {
     char path[TARGET]; /* of the blob; "" if there is none */
     char metadata[METADATA];
-    uint64_t size;
+    uint64_t size, sequence;
     Range *ranges; /* as they came */
     size_t count, room;
 } blob;
@@ -46,6 +45,7 @@ static void create(const Request *request, Answer *answer) {
     snprintf(blob.path, sizeof blob.path, "%s", request->path);
     snprintf(blob.metadata, sizeof blob.metadata, "%s", request->metadata);
     blob.size = request->blob_length;
+    blob.sequence = request->sequence;
     answer->status = "201 Created";
     snprintf(answer->headers, sizeof answer->headers, DATES ENCRYPTED);
 }
@@ -68,7 +68,8 @@ static void put_page(const Request *request, Answer *answer) {
     }
     blob.ranges[blob.count++] = (Range){first, last + 1};
     answer->status = "201 Created";
-    int length = snprintf(answer->headers, sizeof answer->headers, DATES ENCRYPTED "x-ms-blob-sequence-number: 0\r\n");
+    int length = snprintf(answer->headers, sizeof answer->headers,
+                          DATES ENCRYPTED "x-ms-blob-sequence-number: %" PRIu64 "\r\n", blob.sequence);
     if (request->md5[0])
         snprintf(answer->headers + length, sizeof answer->headers - (size_t)length, "Content-MD5: %s\r\n",
                  request->md5);
@@ -108,10 +109,10 @@ static void list_pages(Answer *answer) {
 static void properties(Answer *answer) {
     answer->head_length = blob.size;
     snprintf(answer->headers, sizeof answer->headers,
-             DATES "x-ms-blob-type: PageBlob\r\nx-ms-blob-sequence-number: 0\r\nx-ms-lease-status: unlocked\r\n"
-                   "x-ms-lease-state: available\r\nx-ms-server-encrypted: true\r\nAccept-Ranges: bytes\r\n"
-                   "x-ms-creation-time: Thu, 01 Jan 2026 00:00:00 GMT\r\n%s",
-             blob.metadata);
+             DATES "x-ms-blob-type: PageBlob\r\nx-ms-blob-sequence-number: %" PRIu64 "\r\n"
+                   "x-ms-lease-status: unlocked\r\nx-ms-lease-state: available\r\nx-ms-server-encrypted: true\r\n"
+                   "Accept-Ranges: bytes\r\nx-ms-creation-time: Thu, 01 Jan 2026 00:00:00 GMT\r\n%s",
+             blob.sequence, blob.metadata);
 }
 
 static void of_container(const Request *request, Answer *answer) {
@@ -134,14 +135,9 @@ void azure(const Request *request, Answer *answer) {
         put_page(request, answer);
     } else if (has(request, "comp=pagelist")) {
         list_pages(answer);
-    } else if (has(request, "comp=lease")) {
-        answer->status = "201 Created";
-        snprintf(answer->headers, sizeof answer->headers, DATES LEASE);
     } else if (has(request, "comp=metadata")) {
         snprintf(blob.metadata, sizeof blob.metadata, "%s", request->metadata);
         snprintf(answer->headers, sizeof answer->headers, DATES ENCRYPTED);
-    } else if (has(request, "comp=properties")) {
-        snprintf(answer->headers, sizeof answer->headers, DATES "x-ms-blob-sequence-number: 0\r\n");
     } else if (is(request, "DELETE")) {
         azure_forget();
         answer->status = "202 Accepted";
