@@ -90,7 +90,7 @@ class Served:
     def raw(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> BaseHTTPResponse:
-        """Return the answer to a request for PATH, below the account, or a whole URL; with a token unless it has `sig`."""
+        """Return the answer to a request for PATH, below the account, or a URL; with a token unless it has `sig`."""
         url = path if path.startswith("https:") else f"{self.service.endpoint(ACCOUNT)}/{path}"
         sent = {"x-ms-version": VERSION, **(headers or {})}
         if "sig=" not in url and "Authorization" not in sent:

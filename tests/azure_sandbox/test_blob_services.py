@@ -115,6 +115,13 @@ def test_unaligned_size_and_pages_are_refused(either: Served, blob: BlobClient) 
     assert answer.status in (400, 416)
 
 
+def test_pages_behind_the_end_are_refused(either: Served, blob: BlobClient) -> None:
+    headers = {"x-ms-page-write": "update", "x-ms-range": f"bytes={MIB}-{MIB + PAGE - 1}"}
+    answer = either.raw("PUT", f"{blob.container_name}/{blob.blob_name}?comp=page", A, headers)
+    assert answer.status == 416
+    assert spans(blob) == []
+
+
 def test_another_size(blob: BlobClient) -> None:
     blob.upload_page(A, 0, PAGE)
     blob.upload_page(B, MIB - PAGE, PAGE)

@@ -11,6 +11,8 @@ from lkcloud_azure.sandbox.errors import ApiError
 from lkcloud_azure.sandbox.own_blobs_call import Call, bad_header
 from lkcloud_azure.sandbox.store import Entry, StoredBlob
 
+_MOST = (1 << 63) - 1
+
 
 def check_new(call: Call, existing: StoredBlob | None) -> None:
     """Raise ApiError if a blob must not be made now in place of EXISTING, or of none."""
@@ -44,9 +46,10 @@ def check(call: Call, entry: Entry, *, reading: bool = False) -> None:
 def check_sequence_number(call: Call, blob: StoredBlob) -> None:
     """Raise ApiError if the sequence number of BLOB is not what the headers say."""
     number = blob.sequence_number
-    less = call.number("x-ms-if-sequence-number-lt")
-    most = call.number("x-ms-if-sequence-number-le")
-    equal = call.number("x-ms-if-sequence-number-eq")
+    less, most, equal = (call.number(f"x-ms-if-sequence-number-{how}", least=-_MOST) for how in ("lt", "le", "eq"))
+    if any(one is not None and one < 0 for one in (less, most, equal)):
+        # TestBlobPutPagesIfSequenceNumberLessThanNegOne of Azure/azure-sdk-for-go, recorded from the service.
+        raise ApiError(400, "InvalidInput", "One of the request inputs is not valid.")
     if (
         (less is not None and not number < less)
         or (most is not None and not number <= most)

@@ -188,7 +188,7 @@ def _included(query: Mapping[str, str], here: set[str], elsewhere: set[str]) -> 
 def _marker(text: str) -> str:
     """Return the name that a page begins with. Raises ApiError."""
     try:
-        return base64.urlsafe_b64decode(text).decode()
+        return base64.b64decode(text, altchars=b"-_", validate=True).decode()
     except ValueError:
         raise bad_parameter("marker", text, "It is none that this service gave out.") from None
 
