@@ -147,10 +147,9 @@ def _security_type(options: AzureOptions) -> Iterator[Finding]:
 
 def _community(options: AzureOptions) -> Iterator[Finding]:
     """https://learn.microsoft.com/azure/virtual-machines/share-gallery-community#limitations-for-sharing-images-with-the-community."""
-    if options.cloud_environment == "AzureUSGovernment":
-        yield Finding("there are no community galleries in Azure Government", "leave --public out")
-    elif options.cloud_environment == "AzureChinaCloud":
-        yield Finding("whether Azure China has community galleries is not known", "leave --public out", obstacle=False)
+    if options.cloud_environment != "AzureCloud":
+        # Said of government clouds; of Azure China nothing is said.
+        yield Finding(f"{options.cloud_environment} has no community galleries", "leave --public out")
     if options.disk_encryption_set is not None:
         yield Finding("a community gallery takes no encrypted images", "leave --public or --disk-encryption-set out")
     if options.security_type in _ONLY_PRIVATE:

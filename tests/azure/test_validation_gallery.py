@@ -54,6 +54,7 @@ COMMUNITY = {
         ({"end_of_life": "2020-01-01T00:00:00"}, "is over"),
         ({"end_of_life": "2020-01-01T00:00:00+14:00"}, "is over"),
         ({**COMMUNITY, "cloud_environment": "AzureUSGovernment"}, "no community galleries"),
+        ({**COMMUNITY, "cloud_environment": "AzureChinaCloud"}, "no community galleries"),
         ({**COMMUNITY, "disk_encryption_set": DES}, "no encrypted images"),
         ({**COMMUNITY, "community_prefix": "four"}, "--community-prefix"),
         ({**COMMUNITY, "community_prefix": "with-dash"}, "--community-prefix"),
@@ -102,7 +103,6 @@ def test_what_is_just_possible_is_taken(tmp_path: Path, options: dict[str, objec
         ({"security_type": "ConfidentialVM"}, "guest state"),
         ({"security_type": "TrustedLaunchSupported"}, "from a managed disk"),
         ({"security_type": "TrustedLaunchSupported", "disk_encryption_set": DES, **BLOB}, "may not take"),
-        ({**COMMUNITY, "cloud_environment": "AzureChinaCloud"}, "not known"),
         ({**COMMUNITY, "os_state": "Specialized"}, "everybody could read"),
     ],
 )  # fmt: skip
