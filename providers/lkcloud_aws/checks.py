@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What AWS says before anything is made: who we are, the region, the bucket, the role, the permission to register."""
+"""What AWS says before anything is made: who we are, the region, the bucket, the role, the permission to register.
+
+What it says of the image's way to others is in `distribution`.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from lkcloud.provider import Finding, Source
+from lkcloud_aws import distribution
 from lkcloud_aws.errors import code_of, explain, fault
 from lkcloud_aws.options import AwsOptions
+from lkcloud_aws.regions import not_enabled
 from lkcloud_aws.register import Registration
 from lkcloud_aws.session import Session
 
@@ -35,7 +40,10 @@ def check(session: Session, options: AwsOptions, source: Source) -> Iterator[Fin
     Raises NotAuthenticated without valid credentials, UsageError without a region that exists.
     """
     session.region  # noqa: B018 - raises for a region that is not given or does not exist, before any request
-    yield from _identity(session)
+    strangers = list(_identity(session))
+    if strangers:
+        yield from strangers
+        return
     questions: list[Callable[[], list[Finding]]] = [lambda: _registering(session, options, source)]
     # A client must not be made in a thread.
     _ = session.ec2
@@ -46,6 +54,7 @@ def check(session: Session, options: AwsOptions, source: Source) -> Iterator[Fin
     with ThreadPoolExecutor(len(questions)) as threads:
         for findings in threads.map(lambda ask: ask(), questions):
             yield from findings
+    yield from distribution.check(session, options, source)
 
 
 def _identity(session: Session) -> Iterator[Finding]:
@@ -55,10 +64,7 @@ def _identity(session: Session) -> Iterator[Finding]:
         session.attempt(session.sts.get_caller_identity)
     except Exception as error:
         if code_of(error) in _UNKNOWN and _is_disabled(session):
-            yield Finding(
-                f"the region {session.region} is not enabled for the account",
-                f"enable it with `aws account enable-region --region-name {session.region}`, or give another --region",
-            )
+            yield not_enabled(session.region)
             return
         raise explain(error, "asking who we are") from error
 

@@ -62,6 +62,7 @@ _THROTTLED = {
     "Throttling",
     "ThrottlingException",
     "TooManyRequestsException",
+    "TooManyUpdates",
 }
 _TRANSIENT = {
     "Client.RequestTimeout",
@@ -103,6 +104,8 @@ _S3_ACTIONS = {
 _ACTIONS = {
     "ebs": ("StartSnapshot", "PutSnapshotBlock", "CompleteSnapshot"),
     "iam": ("GetRole",),
+    "servicequotas": ("GetServiceQuota",),
+    "ssm": ("AddTagsToResource", "GetParameters", "PutParameter"),
     "sts": ("GetCallerIdentity",),
 }
 """Operations of services other than EC2 and S3."""

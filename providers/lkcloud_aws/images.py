@@ -2,15 +2,16 @@
 """Our images: found, listed, waited for, deleted."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from lkcloud.errors import Refused
+from lkcloud.errors import NotFound, Refused
 from lkcloud.polling import poll
 from lkcloud.provider import Blob, Image
 from lkcloud.reporting import Meter
 from lkcloud_aws import snapshots
-from lkcloud_aws.errors import code_of, explain
+from lkcloud_aws.errors import code_of, explain, fault
 from lkcloud_aws.naming import DIGEST, filter_value, pairs
 from lkcloud_aws.session import Session
 
@@ -23,13 +24,51 @@ FAILED = ("failed", "error", "invalid")
 _GONE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed")
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an image stands, beside its state."""
+
+    public: bool
+    deprecated: datetime | None
+    """When it becomes, or has become, deprecated."""
+    protection: str
+    """AWS's word: `disabled`, `enabled-with-cooldown`, `enabled-without-cooldown`."""
+    disabled: bool
+    description: str = ""
+
+    @property
+    def protected(self) -> bool:
+        """Whether it is kept from being deregistered."""
+        return self.protection.startswith("enabled")
+
+
 def find(session: Session, name: str) -> Image | None:
     """Return the image called NAME, one that lkcloud made before any other.
 
     AWS keeps names unique, but for copies that are made at the same time.
     """
-    found = _describe(session, [{"Name": "name", "Values": [filter_value(name)]}])
-    return min(found, key=lambda image: not image.digest, default=None)
+    return min(named(session, name), key=lambda image: not image.digest, default=None)
+
+
+def named(session: Session, name: str) -> list[Image]:
+    """Return all images called NAME, oldest first."""
+    return _describe(session, [{"Name": "name", "Values": [filter_value(name)]}])
+
+
+def standing(session: Session, image_id: str) -> Standing:
+    """Return how the image with this id stands. Raises NotFound if there is none."""
+    with session.errors(f"looking at {image_id}"):
+        answer = session.attempt(lambda: session.ec2.describe_images(ImageIds=[image_id], IncludeDisabled=True))
+    for found in answer["Images"]:
+        date = found.get("DeprecationTime")
+        return Standing(
+            public=found.get("Public", False),
+            deprecated=datetime.fromisoformat(date).astimezone(UTC) if date else None,
+            protection=found.get("DeregistrationProtection", "disabled"),
+            disabled=found["State"] == "disabled",
+            description=found.get("Description", ""),
+        )
+    raise NotFound(f"aws: there is no image {image_id} in {session.region}", hint="check the id and --region")
 
 
 def every(session: Session) -> list[Image]:
@@ -80,7 +119,7 @@ def wait(session: Session, image_id: str, *, minutes: int, meter: Meter) -> Imag
         meter.status(found.state)
         if found.state in FAILED:
             raise Refused(
-                f"aws: the image {image_id} is in state {found.state}: {_reason(session, image_id)}",
+                f"aws: the image {image_id} is in state {found.state}: {reason(session, image_id)}",
                 hint="run the same command again: it registers the image anew",
             )
         if found.state == "disabled":
@@ -108,20 +147,43 @@ def delete(session: Session, image: Image) -> None:
         ids = {found.id for found in snapshots.ours(session, name=image.name, digest=image.digest)}
     deregister(session, image.id)
     for snapshot_id in sorted(ids):
-        _delete_snapshot(session, snapshot_id, image.id)
+        delete_snapshot(session, snapshot_id, image.id)
 
 
 def deregister(session: Session, image_id: str) -> None:
-    """Deregister the image alone; one that is gone is no error."""
+    """Deregister the image alone; one that is gone is no error. Raises Refused for one that is protected."""
     try:
         session.attempt(lambda: session.ec2.deregister_image(ImageId=image_id))
     except Exception as error:
-        if code_of(error) not in _GONE:
-            raise explain(error, f"deregistering {image_id}") from error
+        if code_of(error) in _GONE:
+            return
+        raise _protection(session, image_id, error) or explain(error, f"deregistering {image_id}") from error
 
 
-def _delete_snapshot(session: Session, snapshot_id: str, image_id: str) -> None:
-    """Delete a snapshot of an image that has just been deregistered, which EC2 takes a moment to see."""
+def _protection(session: Session, image_id: str, error: Exception) -> Refused | None:
+    """Return what to tell if ERROR comes of a protection; AWS documents neither its code nor its words."""
+    answer = fault(error)
+    if answer is None or answer.code == "UnauthorizedOperation" or answer.status >= 500:
+        return None
+    if standing(session, image_id).protected:
+        return Refused(
+            f"aws: {image_id} is protected from deregistration",
+            hint=f"`lkcloud protect aws {image_id} --region {session.region} --deregistration-protection off` "
+            "takes the protection away",
+        )
+    if "protect" in answer.message.lower() or "cooldown" in answer.message.lower():
+        return Refused(
+            f"aws: {image_id} was protected from deregistration with a cooldown: {answer.message.rstrip('.')}",
+            hint="delete it 24 hours after its protection was switched off",
+        )
+    return None
+
+
+def delete_snapshot(session: Session, snapshot_id: str, image_id: str) -> None:
+    """Delete a snapshot of an image that has just been deregistered, which EC2 takes a moment to see.
+
+    One that another image stands on is left alone.
+    """
 
     def attempt() -> bool | None:
         users = _describe(session, [{"Name": "block-device-mapping.snapshot-id", "Values": [snapshot_id]}])
@@ -144,7 +206,8 @@ def _delete_snapshot(session: Session, snapshot_id: str, image_id: str) -> None:
     )
 
 
-def _reason(session: Session, image_id: str) -> str:
+def reason(session: Session, image_id: str) -> str:
+    """Return why AWS says that an image has failed."""
     answer = session.call("looking at the image", lambda: session.ec2.describe_images(ImageIds=[image_id]))
     reasons = [found.get("StateReason", {}).get("Message", "") for found in answer["Images"]]
     return (reasons[0] if reasons else "").rstrip(".") or "AWS gives no reason"

@@ -11,6 +11,8 @@ from urllib.parse import quote, unquote
 NAME = "lkcloud:name"
 DIGEST = "lkcloud:digest"
 VERSION = "lkcloud:version"
+REPLACEMENT = "lkcloud:replacement"
+"""Of an image that is deprecated: the id of the one to use instead."""
 RESERVED = ("aws:", "lkcloud:")
 """How the keys of tags that the user cannot set begin."""
 

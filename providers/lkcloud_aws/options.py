@@ -2,8 +2,8 @@
 """What a user can choose on AWS: one field is one flag, one environment variable and one line of the docs."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -65,15 +65,97 @@ def _check_tags(texts: tuple[str, ...]) -> tuple[str, ...]:
     return texts
 
 
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A region to copy to; KEY names the KMS key that encrypts the copy, "" = the copy is as the image is."""
+
+    region: str
+    key: str = ""
+    optional: bool = False
+    """Whether it is no error if the copy cannot be made."""
+
+
+_REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-[0-9]+")
+_KEY = re.compile(r"alias/[\w/\-]+|[0-9a-f-]{36}|mrk-[0-9a-f]{32}|arn:aws[a-z-]*:kms:[^:]+:[0-9]{12}:(key|alias)/.+")
+"""https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CopyImage.html: an id, an alias, or the ARN of either."""
+
+
+def _destination(text: str) -> Destination:
+    region, equals, key = text.partition("=")
+    if not _REGION.fullmatch(region):
+        raise ValueError(f"{text!r} is not REGION[=KMS_KEY], such as eu-west-1 or eu-west-1=alias/images")
+    if equals and not _KEY.fullmatch(key):
+        raise ValueError(f"{key!r} is no KMS key: give its id, alias/NAME, or the ARN of either")
+    # "The specified KMS key must exist in the destination Region."
+    if key.startswith("arn:") and key.split(":")[3] != region:
+        raise ValueError(f"the KMS key of the copy in {region} must be there, and {key} is in {key.split(':')[3]}")
+    return Destination(region, key)
+
+
+def _check_destinations(texts: tuple[str, ...]) -> tuple[str, ...]:
+    regions = [_destination(text).region for text in texts]
+    if len(set(regions)) < len(regions):
+        raise ValueError("a region can be given once only")
+    return texts
+
+
+_PRINCIPAL = re.compile(
+    r"[0-9]{12}"
+    r"|arn:aws[^:]*:organizations::[0-9]{12}:organization/o-[a-z0-9]{10,32}"
+    r"|arn:aws[^:]*:organizations::[0-9]{12}:ou/o-[a-z0-9]{10,32}/ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}"
+)
+"""https://docs.aws.amazon.com/imagebuilder/latest/APIReference/API_LaunchPermissionConfiguration.html"""
+
+
+def _check_principals(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        if not _PRINCIPAL.fullmatch(text):
+            raise ValueError(
+                f"{text!r} is no account: give 12 digits, or the ARN of an organization or an organizational unit"
+            )
+    return texts
+
+
+_LONGEST_PARAMETER = 950
+"""Characters; 1,011 with the ARN that precedes the name, which is shorter than the rest in every region."""
+
+
+def _check_parameters(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Check names by the rules of PutParameter.
+
+    https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
+    """
+    for text in texts:
+        levels = text.removeprefix("/").split("/")
+        if not re.fullmatch(r"[a-zA-Z0-9_.\-/]+", text) or not all(levels):
+            raise ValueError(f"{text!r} is no name of a parameter: use letters, digits, _ . - and / between levels")
+        if len(levels) > 1 and not text.startswith("/"):
+            raise ValueError(f"{text!r} has levels: begin it with /")
+        if levels[0].lower().startswith(("aws", "ssm")):
+            raise ValueError(f"{text!r} begins with aws or ssm, which AWS keeps for itself")
+        if len(levels) > 15 or len(text) > _LONGEST_PARAMETER:
+            raise ValueError(f"{text[:40]!r}... is too long: at most 15 levels and {_LONGEST_PARAMETER} characters")
+    return texts
+
+
 def _several(value: object) -> object:
-    """Take a mapping (as YAML writes tags) or one string for a sequence of strings."""
+    """Take a mapping (as YAML writes tags), one string or numbers for a sequence of strings."""
     if isinstance(value, Mapping):
-        return tuple(f"{key}={item}" for key, item in value.items())
-    return (value,) if isinstance(value, str) else value
+        return tuple(f"{key}={item}" if item is not None else str(key) for key, item in value.items())
+    if isinstance(value, str | int):
+        value = (value,)
+    # Account numbers look like integers in YAML.
+    return tuple(str(one) if isinstance(one, int) else one for one in value) if isinstance(value, Iterable) else value
 
 
 Tags = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_check_tags)]
 DataVolumes = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_check_data_volumes)]
+
+
+Destinations = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_check_destinations)]
+Principals = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_check_principals)]
+Parameters = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_check_parameters)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
 
 
 class AwsOptions(Options):
@@ -130,6 +212,37 @@ class AwsOptions(Options):
     ] = None
     tag: Annotated[Tags, Field(description="Tag of image and snapshot, KEY=VALUE; can be repeated.")] = ()
 
+    copy_to: Annotated[
+        Destinations,
+        Used.COPY,
+        Field(
+            description="Region to copy the image to, REGION[=KMS_KEY]; with a key the copy is encrypted; repeatable."
+        ),
+    ] = ()
+    copy_optional: Annotated[
+        Texts, Used.COPY, Field(description="Region of `--copy-to` without which a run still succeeds; repeatable.")
+    ] = ()
+    copy_timeout: Annotated[int, Used.COPY, Field(description="Minutes to wait for a copy.", ge=1)] = 120
+    share_with: Annotated[
+        Principals,
+        Used.SHARE,
+        Field(description="Who may use the image: account, ARN of an organization or unit; can be repeated."),
+    ] = ()
+    public: Annotated[bool, Used.SHARE, Field(description="Let everybody use the image.")] = False
+    share_snapshot: Annotated[
+        bool, Used.SHARE, Field(description="Let accounts, or everybody, use the snapshot too, and so copy the image.")
+    ] = False
+    ssm_parameter: Annotated[
+        Parameters,
+        Used.PROMOTE,
+        Field(description="Parameter of Systems Manager that names the image, in each region; can be repeated."),
+    ] = ()
+    deregistration_protection: Annotated[
+        Literal["on", "cooldown", "off"] | None,
+        Used.PROTECT,
+        Field(description="Protection from deregistration; `cooldown` goes on for a day after it is switched off."),
+    ] = None
+
     instance_type: Annotated[
         str | None, Used.LAUNCH, Field(description="Type of the test instance; t3.micro or t4g.micro if not given.")
     ] = None
@@ -161,6 +274,12 @@ class AwsOptions(Options):
     def tags(self) -> tuple[tuple[str, str], ...]:
         """The tags as pairs."""
         return tuple(_tag(text) for text in self.tag)
+
+    @property
+    def destinations(self) -> tuple[Destination, ...]:
+        """The regions to copy to, taken apart."""
+        found = (_destination(text) for text in self.copy_to)
+        return tuple(replace(one, optional=one.region in self.copy_optional) for one in found)
 
     @property
     def data_volumes(self) -> tuple[DataVolume, ...]:

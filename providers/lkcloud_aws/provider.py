@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from lkcloud.errors import NotFound
-from lkcloud.provider import Blob, Finding, Image, Machine, Run, Source
+from lkcloud.provider import Blob, Deprecation, Finding, Image, Machine, Run, Source
 from lkcloud_aws import validation
 from lkcloud_aws.options import AwsOptions
 
@@ -73,14 +73,44 @@ class Aws:
 
         return Registration(self._session, self.options, source).register(blob.id, run)
 
+    def copy(self, image: Image, run: Run, *, replacing: bool = False) -> tuple[Image, ...]:
+        """Copy the image to the regions of the options, all side by side."""
+        from lkcloud_aws import copies
+
+        return copies.copy(self._at(image), self.options, image, run, replacing=replacing)
+
+    def share(self, image: Image, run: Run) -> None:
+        """Let those whom the options name use the image, in its region, beside those who may already."""
+        from lkcloud_aws import sharing
+
+        sharing.share(self._at(image), self.options, image, run)
+
+    def promote(self, image: Image, run: Run) -> None:
+        """Let the parameters of the options name the image, in its region."""
+        from lkcloud_aws import promotion
+
+        promotion.promote(self._at(image), self.options, image, run)
+
+    def protect(self, image: Image, run: Run) -> None:
+        """Protect the image from deregistration, or no longer."""
+        from lkcloud_aws import protection
+
+        protection.protect(self._at(image), self.options, image, run)
+
+    def deprecate(self, image: Image, deprecation: Deprecation, run: Run) -> None:
+        """Let AWS deprecate the image, or disable it."""
+        from lkcloud_aws import deprecation as deprecating
+
+        deprecating.deprecate(self._at(image), image, deprecation, run)
+
     def delete(self, resource: Image | Blob) -> None:
-        """Delete an image with its snapshots, or what an unfinished push has left."""
+        """Delete an image with its snapshots, or what an unfinished push has left, in the region where it is."""
         from lkcloud_aws import images, leftovers
 
         if isinstance(resource, Image):
-            images.delete(self._session, resource)
+            images.delete(self._at(resource), resource)
         else:
-            leftovers.delete(self._session, resource)
+            leftovers.delete(self._at(resource), resource)
 
     def leftovers(self, name: str) -> Iterator[Blob]:
         """Yield what unfinished pushes of images called NAME have left ("" = of any name)."""
@@ -96,4 +126,8 @@ class Aws:
             raise NotFound(
                 f"aws: the image {image.id} is {image.state}, not available", hint="wait until it is available"
             )
-        return Launcher(self._session, self.options, image).launch(run)
+        return Launcher(self._at(image), self.options, image).launch(run)
+
+    def _at(self, resource: Image | Blob) -> "Session":
+        """Return the session of the region in which RESOURCE is: copies are elsewhere."""
+        return self._session.at(resource.region)

@@ -4,7 +4,7 @@
 import difflib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_service_quotas import ServiceQuotasClient
+    from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
 
 T = TypeVar("T")
@@ -38,10 +40,28 @@ class Session:
 
     profile: str | None = None
     chosen_region: str | None = None
+    home: "Session | None" = field(default=None, repr=False)
+    """The session that this one has been made by, whose configuration it uses."""
+
+    def at(self, region: str) -> "Session":
+        """Return the session of another REGION with the same configuration, the same one each time."""
+        if self.home is not None:
+            return self.home.at(region)
+        if region == self.region:
+            return self
+        if region not in self._elsewhere:
+            self._elsewhere[region] = Session(self.profile, region, self)
+        return self._elsewhere[region]
+
+    @cached_property
+    def _elsewhere(self) -> "dict[str, Session]":
+        return {}
 
     @cached_property
     def boto(self) -> boto3.session.Session:
-        """The SDK's session."""
+        """The SDK's session, one for all regions: a second one over the same configuration would change the first's."""
+        if self.home is not None:
+            return self.home.boto
         with self.errors("reading the AWS configuration"):
             return boto3.session.Session(botocore_session=self._core, region_name=self.chosen_region)
 
@@ -53,7 +73,7 @@ class Session:
     @cached_property
     def region(self) -> str:
         """The region; raises UsageError where none is known, or one that AWS does not have."""
-        region = self.boto.region_name
+        region = self.chosen_region or self.boto.region_name
         if not region:
             raise no_region()
         known = {name for part in self.boto.get_available_partitions() for name in self._regions(part)}
@@ -107,6 +127,18 @@ class Session:
         return client
 
     @cached_property
+    def ssm(self) -> "SSMClient":
+        """Of Systems Manager."""
+        client: SSMClient = self._client("ssm")
+        return client
+
+    @cached_property
+    def quotas(self) -> "ServiceQuotasClient":
+        """Of the service quotas."""
+        client: ServiceQuotasClient = self._client("service-quotas")
+        return client
+
+    @cached_property
     def iam(self) -> "IAMClient":
         """Of IAM."""
         client: IAMClient = self._client("iam")
@@ -154,5 +186,7 @@ class Session:
     @property
     def ca(self) -> str | None:
         """The bundle of certificates that AWS_CA_BUNDLE or the profile names, for connections beside the SDK's."""
+        if self.home is not None:
+            return self.home.ca
         found = self._core.get_config_variable("ca_bundle")
         return str(found) if found else None

@@ -40,6 +40,7 @@ class Snapshot:
     progress: str
     reason: str
     """Why it failed, as AWS says it."""
+    description: str
 
     def blob(self, region: str) -> Blob:
         """Return it as the house knows it."""
@@ -185,4 +186,5 @@ def _snapshot(found: "SnapshotTypeDef") -> Snapshot:
         started=found["StartTime"],
         progress=found.get("Progress", ""),
         reason=found.get("StateMessage", ""),
+        description=found.get("Description", ""),
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from lkcloud.errors import LkcloudError
 from lkcloud.provider import Finding, Source
-from lkcloud_aws import firmware, uefi_data
+from lkcloud_aws import firmware, uefi_data, validation_sharing
 from lkcloud_aws.naming import RESERVED
 from lkcloud_aws.options import MAX_GIB, AwsOptions, VolumeType
 
@@ -58,6 +58,7 @@ def validate(options: AwsOptions, source: Source) -> Iterator[Finding]:
     yield from _encryption(options)
     yield from _pairs(options, source)
     yield from _boot(options, source)
+    yield from validation_sharing.validate(options)
 
 
 def _names(options: AwsOptions, source: Source) -> Iterator[Finding]:
