@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Packer has built, from the file that its manifest post-processor writes.
 
-https://developer.hashicorp.com/packer/docs/post-processors/manifest. A script that `shell-local` runs is told the name of
-the build and the id of the run in its environment, and of the files nothing (Packer 1.6.6).
+https://developer.hashicorp.com/packer/docs/post-processors/manifest. A script that `shell-local` runs is told the name
+of the build and the id of the run in its environment, and of the files nothing (Packer 1.6.6).
 """
 
 import json
@@ -53,8 +53,8 @@ def from_environment(file: Path, environment: Mapping[str, str] = os.environ) ->
 def built(manifest: Path, environment: Mapping[str, str] = os.environ) -> Built:
     """Return what the manifest of Packer says of the build that this process is run for, or of the last one.
 
-    Names of files are relative to the folder that Packer runs in, which is this process's as well. Raises UsageError for a
-    file that is no such manifest or names several disks, NotFound where it, the build or a disk is missing.
+    Names of files are relative to the folder that Packer runs in, which is this process's as well. Raises UsageError
+    for a file that is no such manifest or names several disks, NotFound where it, the build or a disk is missing.
     """
     read = _read(manifest)
     run = environment.get("PACKER_RUN_UUID") or read.last_run_uuid
