@@ -51,7 +51,7 @@ class Route:
     """What answers METHOD on PATH.
 
     A new resource type needs no more than a module in this package whose name begins with `arm_`, `vm_` or `network_`,
-    and in it a tuple ROUTES of these; `dispatch.Dispatcher` finds it. In PATH a word in braces is a segment, or with a
+    and in it a tuple ROUTES of these; `arm_registry` finds it. In PATH a word in braces is a segment, or with a
     star (`{*scope}`) any number of them; letters' case counts for nothing elsewhere. NAME is what traffic's hooks see,
     such as `Disks.CreateOrUpdate`; VERSIONS are the api-versions that the resource type has. ACTION is what role
     assignments allow, such as `Microsoft.Compute/disks/write`; where it is "" it follows from method and path.

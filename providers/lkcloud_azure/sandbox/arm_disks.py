@@ -17,6 +17,7 @@ from lkcloud_azure.sandbox.arm_call import ALL, GROUP, Answer, Body, Call, Route
 from lkcloud_azure.sandbox.arm_model import body
 from lkcloud_azure.sandbox.arm_names import check_name
 from lkcloud_azure.sandbox.arm_operations import Operation, started
+from lkcloud_azure.sandbox.arm_usage import check_quota
 from lkcloud_azure.sandbox.arm_versions import DISKS
 from lkcloud_azure.sandbox.cloud import Resource
 from lkcloud_azure.sandbox.disk import GIB, Disk
@@ -60,6 +61,8 @@ def _put(call: Call) -> Answer:
         return _changed(call, existing, sent, sku)
     properties = sent["properties"]
     source = _source(call, properties)
+    if sku == "Standard_LRS":
+        check_quota(call.cloud, place, "StandardDiskCount")
     disk = Disk(
         id=call.id,
         location=place,

@@ -20,6 +20,7 @@ from lkcloud_azure.sandbox.arm_gallery_sources import Source, source
 from lkcloud_azure.sandbox.arm_model import body
 from lkcloud_azure.sandbox.arm_nested import forget
 from lkcloud_azure.sandbox.arm_operations import Operation, OperationFailed, started
+from lkcloud_azure.sandbox.arm_usage import check_quota
 from lkcloud_azure.sandbox.arm_versions import GALLERIES
 from lkcloud_azure.sandbox.errors import ApiError
 from lkcloud_azure.sandbox.gallery import Definition, Gallery, Region, Version
@@ -55,6 +56,7 @@ def _put(call: Call) -> Answer:
         check_end_of_life(profile["endOfLifeDate"], "galleryImageVersion.properties.publishingProfile.endOfLifeDate")
     check_security(properties.get("securityProfile") or {}, definition)
     origin = source(call, properties["storageProfile"], place, definition)
+    check_quota(call.cloud, place, "GalleryImageVersion")
     version = Version(
         id=call.id,
         location=place,

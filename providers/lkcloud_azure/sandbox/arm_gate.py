@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Azure Resource Manager looks at itself before it hands a request on: versions, rights, registrations."""
 
+import time
 from collections.abc import Sequence
 
 from lkcloud.sandbox.http import Request
 from lkcloud_azure.sandbox.access import CLIENT, PRINCIPAL
 from lkcloud_azure.sandbox.arm_call import Call, Route, allowed
-from lkcloud_azure.sandbox.cloud import LOCATIONS, SUBSCRIPTION
+from lkcloud_azure.sandbox.cloud import LOCATIONS, SUBSCRIPTION, Cloud
 from lkcloud_azure.sandbox.errors import ApiError
 
 
@@ -47,13 +48,22 @@ def check(call: Call) -> None:
         )
         raise ApiError(403, "AuthorizationFailed", message)
     namespace = call.route.namespace
-    missing = {one.lower() for one in call.cloud.windows.unregistered}
-    if namespace.lower() in missing and call.route.method not in ("GET", "HEAD"):
+    if registration(call.cloud, namespace) != "Registered" and call.route.method not in ("GET", "HEAD"):
         message = (
             f"The subscription is not registered to use namespace '{namespace}'. See https://aka.ms/rps-not-found for "
             "how to register subscriptions."
         )
         raise ApiError(409, "MissingSubscriptionRegistration", message)
+
+
+def registration(cloud: Cloud, namespace: str) -> str:
+    """Return whether the subscription can use a resource provider: `Registered`, `Registering` or `NotRegistered`."""
+    if namespace.lower() not in {one.lower() for one in cloud.windows.unregistered}:
+        return "Registered"
+    until = cloud.registering.get(namespace.lower())
+    if until is None:
+        return "NotRegistered"
+    return "Registering" if time.monotonic() < until else "Registered"
 
 
 def _check_version(call: Call) -> None:

@@ -47,6 +47,9 @@ RESOURCES = _dates(
 )
 """Resource groups, resources and resource providers."""
 
+PROVIDERS = _dates("2015-11-01 2016-02-01 2016-07-01") + RESOURCES
+"""The SDK registers with one of 2016 (azure-mgmt-core, ARMAutoResourceProviderRegistrationPolicy)."""
+
 SUBSCRIPTIONS = _dates("2016-06-01 2018-06-01 2019-06-01 2019-11-01 2020-01-01 2021-01-01 2021-10-01 2022-12-01")
 
 AUTHORIZATION = _dates("2015-07-01 2018-01-01-preview 2018-07-01 2020-04-01-preview 2020-10-01-preview 2022-04-01")

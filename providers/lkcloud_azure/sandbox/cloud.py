@@ -102,6 +102,20 @@ class Group:
     managed_by: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A role that a principal has on a scope and on all that is within."""
+
+    name: str
+    scope: str
+    role: str
+    """The name of the role definition, a UUID."""
+    principal: str
+    principal_kind: str
+    created: datetime
+    description: str = ""
+
+
 @dataclass
 class Cloud:
     """What the services share; LOCK is held while state is read and changed, never while bytes travel."""
@@ -117,8 +131,12 @@ class Cloud:
     """By their ids in lower case, oldest first."""
     operations: dict[str, "Operation"] = field(default_factory=dict)
     """By their ids."""
+    assignments: "dict[str, Assignment]" = field(default_factory=dict)
+    """Role assignments, by their ids in lower case."""
     lagging: dict[str, float] = field(default_factory=dict)
     """Ids of nested resources that are gone, and until when (time.monotonic) their parents still have them."""
+    registering: dict[str, float] = field(default_factory=dict)
+    """Resource providers, in lower case, and when (time.monotonic) they are registered that were not."""
     ended: Event = field(default_factory=Event)
     """Set when nothing here goes on any more."""
 
@@ -150,8 +168,12 @@ class Cloud:
         self.resources[str(resource.id).lower()] = resource
 
     def forget(self, resource: Resource) -> None:
-        """Hold RESOURCE no more."""
-        self.resources.pop(str(resource.id).lower(), None)
+        """Hold RESOURCE no more, nor who had roles on it."""
+        gone = str(resource.id).lower()
+        self.resources.pop(gone, None)
+        for key, assignment in tuple(self.assignments.items()):
+            if assignment.scope.lower() == gone:
+                del self.assignments[key]
 
     def busy(self) -> bool:
         """Tell whether something runs, such as a machine."""
@@ -165,8 +187,9 @@ class Cloud:
                 operation.thread.join()
         with self.lock:
             held = list(self.resources.values())[::-1]
-            for table in (self.groups, self.resources, self.operations, self.lagging):
+            for table in (self.groups, self.resources, self.operations, self.lagging, self.registering):
                 table.clear()
+            self.assignments.clear()
         for resource in held:
             resource.removed(self)
         self.ended = Event()

@@ -2,30 +2,18 @@
 """The way of a request: Entra ID, or who sent it, the seams, and Azure Resource Manager's routes."""
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
-from pkgutil import iter_modules
 from re import Match, Pattern
 from uuid import uuid4
 
 from lkcloud.sandbox.http import DropConnection, Request, Response
 from lkcloud.sandbox.traffic import Traffic
-from lkcloud_azure.sandbox import arm_gate, vm_console
+from lkcloud_azure.sandbox import arm_gate, arm_registry, vm_console
 from lkcloud_azure.sandbox.access import ARM
 from lkcloud_azure.sandbox.arm_call import Answer, Call, Route, segments
 from lkcloud_azure.sandbox.cloud import LOCATION, Cloud
 from lkcloud_azure.sandbox.errors import ApiError
-
-_PREFIXES = ("arm_", "vm_", "network_")
-"""What the names of modules begin with that may have ROUTES."""
-
-
-def _routes() -> Iterator[Route]:
-    package = import_module(__package__)
-    for module in iter_modules(package.__path__):
-        if module.name.startswith(_PREFIXES):
-            yield from getattr(import_module(f"{__package__}.{module.name}"), "ROUTES", ())
 
 
 class Dispatcher:
@@ -60,8 +48,7 @@ class Dispatcher:
 
     def _find(self, request: Request) -> tuple[Route | None, Match[str] | None]:
         if not self._routes:
-            # The models of the SDK that some of the modules need take a while to import.
-            self._routes = [(route.pattern(), route) for route in _routes()]
+            self._routes = [(route.pattern(), route) for route in arm_registry.routes()]
         for pattern, route in self._routes:
             if route.method == request.method and (match := pattern.fullmatch(request.raw_path)):
                 return route, match
@@ -72,7 +59,7 @@ class Dispatcher:
         try:
             self._cloud.tokens.require(request, ARM)
             if route is None or match is None:
-                raise arm_gate.unknown(request, [known for _, known in self._routes])
+                raise arm_gate.unknown(request, arm_registry.routes())
             call = Call(self._cloud, route, segments(match), request.query, request.body.all(), self.address, deferred)
             arm_gate.check(call)
             response = self._handled(call).response()

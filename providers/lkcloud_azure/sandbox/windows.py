@@ -43,6 +43,12 @@ class Windows:
     denied_actions: tuple[str, ...] = ()
     """Actions, and data actions, that the identity is not allowed, such as `Microsoft.Compute/disks/write`; `*` stands
     for any characters."""
+    strangers: tuple[str, ...] = ()
+    """Object ids that no principal of the tenant has; all others are there."""
+    service_principals: tuple[str, ...] = ()
+    """Object ids of service principals; all others are users."""
+    quotas: tuple[tuple[str, int], ...] = (("StandardDiskCount", 50_000), ("GalleryImageVersion", 10_000))
+    """How many there may be in a region, by the names that usages have."""
     unregistered: tuple[str, ...] = ()
     """Resource providers that the subscription is not registered for, such as `Microsoft.Compute`."""
     unavailable_sizes: tuple[str, ...] = ()
