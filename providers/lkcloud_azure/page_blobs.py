@@ -176,4 +176,4 @@ class BlobPlace:
                     raise
             return True
 
-        poll(look, what=f"azure: {doing}", every=2.0, limit=_GONE, hint="run the same command again later")
+        poll(look, what=f"azure: {doing}", every=0.5, limit=_GONE, hint="run the same command again later")

@@ -68,6 +68,7 @@ class PageUpload:
         """
         with self.run.reporter.stage("upload") as meter, self.session.errors(f"writing {self.target}"):
             meter.expect(self.plan.total + self.plan.footer.length)
+            self.plane.access.credentials()  # before many workers ask for them at once
             self._send(self.plan.parts(), self._put, meter, transfer)
             self.audit(whole=False)
             self.disk.check_unchanged()

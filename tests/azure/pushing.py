@@ -52,11 +52,11 @@ def upload(session: Session, disk: Disk, run: Run, *, name: str = "image", **opt
 
 
 def cut_off(azure: AzureStandIn, session: Session, disk: Disk, run: Run, parts: int, **options: object) -> None:
-    """Upload until PARTS of 4 MiB are there, then be interrupted as by Ctrl-C."""
+    """Upload until the first PARTS, of 4 MiB each, are there, then be interrupted as by Ctrl-C."""
     before = list(azure.traffic.hooks)
     drop(azure, "PutPage", 99, skip=parts)  # more would be there by the time that the first ones are seen
     try:
-        upload(session, disk, replace(run, reporter=CutOff("upload", after=parts * MOST)), **options)
+        upload(session, disk, replace(run, reporter=CutOff("upload", after=parts * MOST)), workers=1, **options)
     except KeyboardInterrupt:
         return
     finally:

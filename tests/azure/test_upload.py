@@ -170,7 +170,7 @@ def test_receipts_of_an_upload_that_is_gone_are_not_used(
 def test_a_lost_answer_costs_nothing(
     azure: AzureStandIn, session: Session, disk: Disk, run: Run, tmp_path: Path, method: str, operation: str
 ) -> None:
-    lose_answers(azure, operation, 2)
+    lose_answers(azure, operation)
     blob = upload(session, disk, run, method=method)
     assert_same_bytes(azure, blob, disk, tmp_path)
     assert left(azure) == 1
