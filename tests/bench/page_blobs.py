@@ -47,7 +47,7 @@ def contest(kind: str, disk: TestDisk, peers: Peers, server: Emulator) -> Contes
 
     def azcopy(scratch: Path) -> list[str | Path]:
         # Without the look for a newer version, which it begins with.
-        options = ["--from-to=LocalBlob", "--blob-type=PageBlob", "--skip-version-check", "--output-level=quiet"]
+        options = ["--from-to=LocalBlob", "--blob-type=PageBlob", "--skip-version-check", "--output-level=essential"]
         return [peers.azcopy or "", "copy", file, server.url(), *options]
 
     def sdk(scratch: Path) -> list[str | Path]:

@@ -138,6 +138,9 @@ void azure(const Request *request, Answer *answer) {
     } else if (has(request, "comp=metadata")) {
         snprintf(blob.metadata, sizeof blob.metadata, "%s", request->metadata);
         snprintf(answer->headers, sizeof answer->headers, DATES ENCRYPTED);
+    } else if (has(request, "comp=properties")) { /* azcopy's last word: the MD5 of the file */
+        snprintf(answer->headers, sizeof answer->headers, DATES "x-ms-blob-sequence-number: %" PRIu64 "\r\n",
+                 blob.sequence);
     } else if (is(request, "DELETE")) {
         azure_forget();
         answer->status = "202 Accepted";
