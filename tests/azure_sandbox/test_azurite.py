@@ -2,6 +2,7 @@
 """Azurite as a process of the stand-in, and what it lets pass that the own service and Azure refuse."""
 
 import base64
+import filecmp
 import hashlib
 import os
 import secrets
@@ -14,9 +15,18 @@ from pathlib import Path
 import pytest
 from azure.storage.blob import BlobSasPermissions, generate_blob_sas
 
+from lkcloud.disk import open_disk
+from lkcloud.disk.inspect import inspect
 from lkcloud.errors import LkcloudError, UsageError
+from lkcloud.provider import Run, Source
+from lkcloud.sandbox.tinydisk import write_tiny_disk
+from lkcloud.transfer.journal import Journal
+from lkcloud_azure import Azure, AzureOptions
+from lkcloud_azure.sandbox import AzureStandIn
 from lkcloud_azure.sandbox.access import STORAGE
 from lkcloud_azure.sandbox.azurite import PROGRAM, Azurite, find_program
+from lkcloud_azure.sandbox.blob_service import Found
+from lkcloud_azure.sandbox.cloud import LOCATION, Group
 from tests.azure_sandbox.blobs import ACCOUNT, MIB, Served, azurite, own, serving, serving_azurite, serving_own
 
 __all__ = ["azurite", "own", "serving_azurite", "serving_own"]
@@ -137,6 +147,30 @@ def test_it_starts_with_an_account_and_ends(program: Path, tmp_path: Path) -> No
         running = _azurites(os.getpid()) - others
         assert running
     assert not _alive(running)
+
+
+def test_a_push_by_azurite(program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_folders: Path) -> None:
+    """Push a disk by page blob, with the whole stand-in and lkcloud's own code for it."""
+    monkeypatch.setenv("LKCLOUD_SANDBOX_BLOBS", "azurite")
+    write_tiny_disk(tmp_path / "disk.raw", size=24 * MIB)
+    stand_in = AzureStandIn(tmp_path / "azure")
+    stand_in.start()
+    try:
+        for variable, value in stand_in.environment().items():
+            monkeypatch.setenv(variable, value)
+        endpoint = stand_in.environment()["LKCLOUD_AZURE_RESOURCE_MANAGER"]
+        chosen = {"method": "blob", "storage_account": "lkcloudsandbox", "location": LOCATION}
+        options = AzureOptions.model_validate({**chosen, "resource_manager": endpoint})
+        stand_in.holdings.groups["lkcloud"] = Group("lkcloud", LOCATION, {})
+        with open_disk(tmp_path / "disk.raw") as disk, Journal.open() as journal:
+            source = Source(disk, "image", inspect(disk), disk.content().digest, "")
+            provider, run = Azure(options), Run(journal)
+            blob = provider.upload(source, run)
+            assert stand_in.holdings.blobs.find(blob.id) == Found("PageBlob", 24 * MIB + PAGE)
+            image = provider.register(source, blob, run)
+        assert filecmp.cmp(stand_in.image_file(image.id), tmp_path / "disk.raw", shallow=False)
+    finally:
+        stand_in.stop()
 
 
 def test_it_ends_with_the_sandbox(program: Path, tmp_path: Path) -> None:

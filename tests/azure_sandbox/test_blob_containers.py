@@ -235,3 +235,4 @@ def test_of_two_writers_with_one_etag_one_wins(own: Served, blob: BlobClient) ->
 def test_account_information(own: Served) -> None:
     found = own.client().get_account_information()
     assert (found["sku_name"], found["account_kind"]) == ("Standard_LRS", "StorageV2")
+    assert own.blob().get_account_information()["sku_name"] == "Standard_LRS"

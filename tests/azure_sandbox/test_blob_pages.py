@@ -271,6 +271,8 @@ def test_block_blobs_have_no_pages(served: Served) -> None:
     ):
         served.refused(409, "InvalidBlobType", method, f"{path}?comp={comp}", headers=headers)
     block = {"x-ms-blob-type": "BlockBlob"}
+    served.refused(409, "InvalidBlobType", "PUT", PATH, b"hello", block)
+    served.refused(409, "InvalidBlobType", "PUT", path, b"", CREATE)
     wrong = block | {"Content-MD5": base64.b64encode(bytes(16)).decode()}
     served.refused(400, "Md5Mismatch", "PUT", f"{CONTAINER}/other.txt", b"hello", wrong)
     assert not served.client().get_blob_client(CONTAINER, "other.txt").exists()
@@ -283,6 +285,9 @@ def test_what_the_sandbox_does_not_have_is_said(served: Served) -> None:
         ("PUT", f"{PATH}?comp=snapshot", {}),
         ("PUT", f"{PATH}?comp=block&blockid=AAAA", {}),
         ("PUT", PATH, {"x-ms-blob-type": "AppendBlob"}),
+        ("PUT", PATH, CREATE | {"x-ms-tags": "a=b"}),
+        ("GET", PATH, {"x-ms-if-tags": "a = 'b'"}),
+        ("PUT", PATH, CREATE | {"x-ms-encryption-scope": "mine"}),
         ("PUT", PATH, {"x-ms-copy-source": "https://example.com/x"}),
         ("GET", f"{PATH}?snapshot=2026-01-01T00:00:00.0000000Z", {}),
         ("GET", f"{CONTAINER}?restype=container&comp=acl", {}),

@@ -94,7 +94,9 @@ class Azurite:
 
     def remove_account(self, name: str) -> None:
         """Remove an account with all its blobs; one that is not there is no error."""
-        if name in self._accounts:
+        if list(self._accounts) == [name]:
+            self._clear()
+        elif name in self._accounts:
             from azure.storage.blob import BlobServiceClient
 
             with BlobServiceClient(self.endpoint(name), self.keys(name)[0], connection_verify=self._trusted) as client:
@@ -153,9 +155,7 @@ class Azurite:
 
     def reset(self) -> None:
         """Remove all blobs, containers, accounts and grants; addresses stay."""
-        self._end()
-        shutil.rmtree(self._home, ignore_errors=True)
-        self._accounts.clear()
+        self._clear()
         self._own.reset()
 
     def stop(self) -> None:
@@ -176,10 +176,13 @@ class Azurite:
         endpoint, key = self.endpoint(at.account), self.keys(at.account)[0]
         return BlobClient(endpoint, at.container, at.blob, credential=key, connection_verify=self._trusted)
 
+    def _clear(self) -> None:
+        self._end()
+        shutil.rmtree(self._home, ignore_errors=True)
+        self._accounts.clear()
+
     def _restart(self) -> None:
         self._end()
-        if not self._accounts:
-            return
         self._home.mkdir(parents=True, exist_ok=True)
         accounts = ";".join(":".join((name, *keys)) for name, keys in self._accounts.items())
         log = self._home / "azurite.log"

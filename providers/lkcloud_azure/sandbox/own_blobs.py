@@ -25,6 +25,19 @@ from lkcloud_azure.sandbox.page_file import PageFile
 from lkcloud_azure.sandbox.store import Account, Store, new_key
 from lkcloud_azure.sandbox.windows import Windows
 
+_NOT_HERE = (
+    "x-ms-encryption-key",
+    "x-ms-encryption-scope",
+    "x-ms-default-encryption-scope",
+    "x-ms-expiry-option",
+    "x-ms-if-tags",
+    "x-ms-immutability-policy-mode",
+    "x-ms-immutability-policy-until-date",
+    "x-ms-legal-hold",
+    "x-ms-tags",
+)
+"""Headers that ask for parts of the service which the sandbox does not have, and so must not pass over."""
+
 _HANDLERS: Mapping[str, Handler] = {**own_blobs_blobs.HANDLERS, **own_blobs_containers.HANDLERS}
 
 
@@ -148,4 +161,6 @@ class OwnBlobs:
         if not name:
             raise not_here("this operation")
         call = replace(call, permissions=check(call, self._tokens))
+        if asked := [header for header in _NOT_HERE if call.header(header)]:
+            raise not_here(", ".join(asked))
         return _HANDLERS[name](call)

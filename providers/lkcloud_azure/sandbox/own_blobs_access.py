@@ -13,9 +13,9 @@ from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
 
 from lkcloud.sandbox.http import Request
-from lkcloud_azure.sandbox.access import STORAGE, Tokens
+from lkcloud_azure.sandbox.access import STORAGE, TENANT, Tokens
 from lkcloud_azure.sandbox.errors import ApiError
-from lkcloud_azure.sandbox.own_blobs_call import Call, bad_header, missing_header, not_authenticated
+from lkcloud_azure.sandbox.own_blobs_call import Call, bad_header, missing_header, not_authenticated, not_permitted
 from lkcloud_azure.sandbox.own_blobs_routes import NEEDS
 from lkcloud_azure.sandbox.own_blobs_sas import check_signature
 
@@ -73,20 +73,17 @@ def check(call: Call, tokens: Tokens) -> str:
             raise bad_header("x-ms-version", call.header("x-ms-version"))
         tokens.require(call.request, STORAGE)
         if any(fnmatchcase(need.action.lower(), pattern.lower()) for pattern in call.windows.denied_actions):
-            message = "This request is not authorized to perform this operation using this permission."
-            raise ApiError(403, "AuthorizationPermissionMismatch", message)
+            raise not_permitted()
         return ""
     if scheme:
         raise not_authenticated("The authorization scheme is none that the service knows.")
-    # Says so to who comes without anything, with the challenge that tells where to sign in.
-    try:
-        tokens.require(call.request, STORAGE)
-    except ApiError as refusal:
-        message = (
-            "Server failed to authenticate the request. Please refer to the information in the www-authenticate header."
-        )
-        raise ApiError(401, "NoAuthenticationInformation", message, refusal.headers) from None
-    raise AssertionError("a request without a token was let in")
+    # https://learn.microsoft.com/rest/api/storageservices/authorize-with-azure-active-directory#bearer-challenge
+    message = (
+        "Server failed to authenticate the request. Please refer to the information in the www-authenticate header."
+    )
+    where = f"https://login.microsoftonline.com/{TENANT}/oauth2/authorize"
+    challenge = {"WWW-Authenticate": f"Bearer authorization_uri={where} resource_id={STORAGE}"}
+    raise ApiError(401, "NoAuthenticationInformation", message, challenge)
 
 
 def _check_key(call: Call) -> None:

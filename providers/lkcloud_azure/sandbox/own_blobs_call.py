@@ -167,6 +167,20 @@ def not_authenticated(detail: str) -> ApiError:
     return ApiError(403, "AuthenticationFailed", message, more={"AuthenticationErrorDetail": detail})
 
 
+def not_permitted() -> ApiError:
+    """Return what is said to who may do other things, and not this."""
+    message = "This request is not authorized to perform this operation using this permission."
+    return ApiError(403, "AuthorizationPermissionMismatch", message)
+
+
+def check_md5(header: str, digest: bytes) -> None:
+    """Raise ApiError if HEADER, the Content-MD5 of a body, is not its DIGEST."""
+    if from_base64("Content-MD5", header, 16, "InvalidMd5") != digest:
+        message = "The MD5 value specified in the request did not match with the MD5 value calculated by the server."
+        more = {"UserSpecifiedMd5": header, "ServerCalculatedMd5": to_base64(digest)}
+        raise ApiError(400, "Md5Mismatch", message, more=more)
+
+
 def date(when: datetime) -> str:
     """Return a time as headers and lists have it."""
     return format_datetime(when, usegmt=True)

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from lkcloud.sandbox.http import Response
 from lkcloud_azure.sandbox.access import PRINCIPAL, TENANT
 from lkcloud_azure.sandbox.errors import ApiError
-from lkcloud_azure.sandbox.own_blobs_blobs import HEADERS, Handler
+from lkcloud_azure.sandbox.own_blobs_blobs import Handler
 from lkcloud_azure.sandbox.own_blobs_call import (
     Call,
     add,
@@ -26,6 +26,7 @@ from lkcloud_azure.sandbox.own_blobs_call import (
 )
 from lkcloud_azure.sandbox.own_blobs_conditions import check
 from lkcloud_azure.sandbox.own_blobs_leases import change_lease
+from lkcloud_azure.sandbox.own_blobs_put import HEADERS
 from lkcloud_azure.sandbox.own_blobs_sas import delegation_key
 from lkcloud_azure.sandbox.store import Container, Entry, StoredBlob
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from lkcloud.sandbox.http import Response
 from lkcloud_azure.sandbox.errors import ApiError
 from lkcloud_azure.sandbox.grants import BLOB, Grant, Grants
-from lkcloud_azure.sandbox.own_blobs_call import Call, date, not_authenticated
+from lkcloud_azure.sandbox.own_blobs_call import Call, date, not_authenticated, not_permitted
 from lkcloud_azure.sandbox.own_blobs_pages import page_list, read_page_write
 from lkcloud_azure.sandbox.own_blobs_reading import Readable, read
 
@@ -41,8 +41,7 @@ def serve(call: Call, grants: Grants) -> Response:
         message = "This request is not authorized to perform this operation."
         raise ApiError(403, "AuthorizationFailure", message)
     if call.operation == "PutPage" and grant.access == "Read":
-        message = "This request is not authorized to perform this operation using this permission."
-        raise ApiError(403, "AuthorizationPermissionMismatch", message)
+        raise not_permitted()
     if given := [name for name in _CONDITIONS if call.header(name)]:
         message = "Condition headers are not supported."
         raise ApiError(400, "ConditionHeadersNotSupported", message, more={"HeaderName": given[0]})

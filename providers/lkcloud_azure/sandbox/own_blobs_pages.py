@@ -14,6 +14,7 @@ from lkcloud_azure.sandbox.own_blobs_call import (
     add,
     bad_header,
     bad_parameter,
+    check_md5,
     document,
     from_base64,
     missing_header,
@@ -138,13 +139,7 @@ def _checked(call: Call, data: bytes) -> dict[str, str]:
         message = "Both Content-MD5 and x-ms-content-crc64 are specified: only one of them can be."
         raise ApiError(400, "InvalidInput", message)
     if md5:
-        digest = hashlib.md5(data, usedforsecurity=False).digest()
-        if from_base64("Content-MD5", md5, 16, "InvalidMd5") != digest:
-            message = (
-                "The MD5 value specified in the request did not match with the MD5 value calculated by the server."
-            )
-            more = {"UserSpecifiedMd5": md5, "ServerCalculatedMd5": to_base64(digest)}
-            raise ApiError(400, "Md5Mismatch", message, more=more)
+        check_md5(md5, hashlib.md5(data, usedforsecurity=False).digest())
         return {"Content-MD5": md5}
     if crc:
         digest = crc64(data)

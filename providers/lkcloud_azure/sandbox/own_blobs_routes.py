@@ -18,8 +18,8 @@ class Need:
 
     PERMISSIONS: one of these letters in `sp` of a shared access signature, "" if none is enough;
     https://learn.microsoft.com/rest/api/storageservices/create-service-sas and create-account-sas have the tables.
-    RESOURCE_TYPE: the letter in `srt` of an account's signature. ACTION: what a role must allow the holder of a token,
-    https://learn.microsoft.com/azure/role-based-access-control/permissions/storage#microsoftstorage.
+    RESOURCE_TYPE: one of these letters in `srt` of an account's signature. ACTION: what a role must allow the holder of
+    a token, https://learn.microsoft.com/azure/role-based-access-control/permissions/storage#microsoftstorage.
     """
 
     permissions: str
@@ -32,7 +32,7 @@ _WRITE = Need("w", "o", f"{_CONTAINERS}/blobs/write")
 
 NEEDS = {
     "ListContainers": Need("l", "s", f"{_CONTAINERS}/read"),
-    "GetAccountInformation": Need("r", "s", "Microsoft.Storage/storageAccounts/blobServices/getInfo/action"),
+    "GetAccountInformation": Need("racwdl", "sco", "Microsoft.Storage/storageAccounts/blobServices/getInfo/action"),
     "GetUserDelegationKey": Need(
         "", "s", "Microsoft.Storage/storageAccounts/blobServices/generateUserDelegationKey/action"
     ),
@@ -61,6 +61,10 @@ _ROUTES: dict[tuple[Scope, str, str, str], str] = {
     ("service", "GET", "account", "properties"): "GetAccountInformation",
     ("service", "HEAD", "account", "properties"): "GetAccountInformation",
     ("service", "POST", "service", "userdelegationkey"): "GetUserDelegationKey",
+    ("container", "GET", "account", "properties"): "GetAccountInformation",
+    ("container", "HEAD", "account", "properties"): "GetAccountInformation",
+    ("blob", "GET", "account", "properties"): "GetAccountInformation",
+    ("blob", "HEAD", "account", "properties"): "GetAccountInformation",
     ("container", "PUT", "container", ""): "CreateContainer",
     ("container", "GET", "container", ""): "GetContainerProperties",
     ("container", "HEAD", "container", ""): "GetContainerProperties",

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from lkcloud_azure.sandbox.errors import ApiError
-from lkcloud_azure.sandbox.own_blobs_call import Call, not_authenticated, not_here
+from lkcloud_azure.sandbox.own_blobs_call import Call, not_authenticated, not_here, not_permitted
 from lkcloud_azure.sandbox.own_blobs_routes import Need
 from lkcloud_azure.sandbox.store import Account
 
@@ -46,8 +46,7 @@ def check_signature(call: Call, need: Need) -> str:
     if of_account:
         _check_account(query, need)
     if not set(need.permissions) & set(query["sp"]) or (not of_account and need.resource_type == "s"):
-        message = "This request is not authorized to perform this operation using this permission."
-        raise ApiError(403, "AuthorizationPermissionMismatch", message)
+        raise not_permitted()
     if not of_account and need.resource_type == "c" and call.operation != "ListBlobs":
         # A service SAS is never enough for a container itself, whatever its letters: create-service-sas.
         raise ApiError(403, "AuthorizationFailure", "This request is not authorized to perform this operation.")
@@ -106,7 +105,7 @@ def _check_account(query: Mapping[str, str], need: Need) -> None:
     if "b" not in query["ss"]:
         message = "This request is not authorized to perform this operation using this service."
         raise ApiError(403, "AuthorizationServiceMismatch", message)
-    if need.resource_type not in query.get("srt", ""):
+    if not set(need.resource_type) & set(query.get("srt", "")):
         message = "This request is not authorized to perform this operation using this resource type."
         raise ApiError(403, "AuthorizationResourceTypeMismatch", message)
 
