@@ -7,11 +7,11 @@ https://learn.microsoft.com/azure/virtual-machines/create-gallery
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from lkcloud.errors import NotFound, UsageError
+from lkcloud.errors import LkcloudError, NotFound, UsageError
 from lkcloud.provider import Finding, Run, Source
 from lkcloud_azure import gallery_definition, operations, resource_group
 from lkcloud_azure.errors import status_of
-from lkcloud_azure.naming import COMPUTE, ResourceId
+from lkcloud_azure.naming import COMPUTE, ResourceId, word
 from lkcloud_azure.options import AzureOptions
 from lkcloud_azure.session import Session
 
@@ -45,7 +45,7 @@ def find(session: Session, place: ResourceId) -> "models.Gallery | None":
 def permission(shown: "models.Gallery") -> str:
     """Return how a gallery is shared: `Private`, `Groups` or `Community`."""
     profile = shown.properties.sharing_profile if shown.properties else None
-    return str((profile.permissions if profile else None) or "Private")
+    return word(profile.permissions if profile else None) or "Private"
 
 
 def check(session: Session, options: AzureOptions, source: Source) -> Iterator[Finding]:
@@ -55,10 +55,7 @@ def check(session: Session, options: AzureOptions, source: Source) -> Iterator[F
     shown = find(session, place_of(session, options))
     if shown is None:
         if not options.create_gallery:
-            yield Finding(
-                f"azure: there is no gallery {options.gallery} in the resource group {options.gallery_group}",
-                "give --create-gallery to have it made, or check --gallery and --gallery-resource-group",
-            )
+            yield _missing(options)
         elif options.public and not _publisher(options):
             yield Finding(
                 "azure: a gallery that is to be public needs to say whose it is when it is made",
@@ -73,25 +70,25 @@ def check(session: Session, options: AzureOptions, source: Source) -> Iterator[F
     yield from gallery_definition.check(session, options, source)
 
 
-def ensure(session: Session, options: AzureOptions, source: Source, region: str, run: Run) -> None:
+def ensure(session: Session, options: AzureOptions, source: Source, region: str, run: Run) -> str:
     """Make the gallery and the image definition in REGION where they are missing, if the options say that it may be.
 
-    Raises NotFound where they are missing and it may not, and UsageError where the definition is for other images.
+    Returns the security type of the definition's images. Raises NotFound where something is missing and may not be
+    made, and UsageError where the definition is for other images.
     """
     place = place_of(session, options)
-    if operations.settled(lambda: find(session, place), what=f"the gallery {options.gallery}") is None:
+    if _settled(session, place) is None:
         if not options.create_gallery:
-            raise NotFound(
-                f"azure: there is no gallery {options.gallery} in the resource group {options.gallery_group}",
-                hint="give --create-gallery to have it made, or check --gallery and --gallery-resource-group",
-            )
+            missing = _missing(options)
+            raise NotFound(missing.problem, hint=missing.hint)
         resource_group.ensure(session, place.group, region)
         _make(session, options, region)
         run.reporter.note(f"made the gallery {options.gallery}")
-    gallery_definition.ensure(session, options, source, region, run)
+    return gallery_definition.ensure(session, options, source, region, run)
 
 
 def _make(session: Session, options: AzureOptions, region: str) -> None:
+    """Make the gallery; one that another run makes at the same time will do."""
     from azure.mgmt.compute import models
 
     place = place_of(session, options)
@@ -100,13 +97,30 @@ def _make(session: Session, options: AzureOptions, region: str) -> None:
         tags=options.tags,
         properties=models.GalleryProperties(sharing_profile=_sharing(options)),
     )
-    doing = f"making the gallery {options.gallery}"
-    operation = operations.begin(
-        session,
-        doing,
-        lambda **how: session.compute.galleries.begin_create_or_update(place.group, place.names[0], wanted, **how),
+    doing, galleries = f"making the gallery {options.gallery}", session.compute.galleries
+    try:
+        operation = operations.begin(
+            session,
+            doing,
+            lambda **how: galleries.begin_create_or_update(place.group, place.names[0], wanted, **how),
+        )
+        operations.wait(session, operation, doing=doing)
+    except LkcloudError as error:
+        if status_of(error.__cause__) != 409 or _settled(session, place) is None:
+            raise
+    operations.shown(lambda: find(session, place), what=f"the gallery {options.gallery}")
+
+
+def _settled(session: Session, place: ResourceId) -> "models.Gallery | None":
+    """Return the gallery when nobody makes or deletes it any more, None if it is not there then."""
+    return operations.settled(lambda: find(session, place), what=f"the gallery {place.names[0]}")
+
+
+def _missing(options: AzureOptions) -> Finding:
+    return Finding(
+        f"azure: there is no gallery {options.gallery} in the resource group {options.gallery_group}",
+        "give --create-gallery to have it made, or check --gallery and --gallery-resource-group",
     )
-    operations.wait(session, operation, doing=doing)
 
 
 def _publisher(options: AzureOptions) -> bool:

@@ -13,7 +13,7 @@ from lkcloud.errors import Conflict, LkcloudError, NotFound, UsageError
 from lkcloud.provider import Finding, Run, Source
 from lkcloud_azure import features, operations, uefi
 from lkcloud_azure.errors import fault, status_of
-from lkcloud_azure.naming import COMPUTE, IMAGE_NAME, ResourceId
+from lkcloud_azure.naming import COMPUTE, IMAGE_NAME, ResourceId, word
 from lkcloud_azure.options import AzureOptions
 from lkcloud_azure.session import Session
 
@@ -68,7 +68,12 @@ def find(session: Session, place: ResourceId) -> "models.GalleryImage | None":
 
 def architecture(shown: "models.GalleryImage | None") -> str:
     """Return the architecture of a definition's images; x64 where it says nothing, as Azure takes it."""
-    return str((shown.properties.architecture if shown and shown.properties else None) or "x64")
+    return word(shown.properties.architecture if shown and shown.properties else None) or "x64"
+
+
+def security_type(shown: "models.GalleryImage") -> str:
+    """Return the security type of a definition's images."""
+    return _features(shown).get(SECURITY_TYPE.lower(), STANDARD)
 
 
 def check(session: Session, options: AzureOptions, source: Source) -> Iterator[Finding]:
@@ -81,23 +86,23 @@ def check(session: Session, options: AzureOptions, source: Source) -> Iterator[F
         yield _missing(place)
 
 
-def ensure(session: Session, options: AzureOptions, source: Source, region: str, run: Run) -> None:
+def ensure(session: Session, options: AzureOptions, source: Source, region: str, run: Run) -> str:
     """Make the definition in REGION if it is missing and the options say that it may be; the gallery is there.
 
-    Raises NotFound where it is missing and may not be made, UsageError where it is for other images, and Conflict where
-    another definition has its publisher, offer and SKU.
+    Returns the security type of its images. Raises NotFound where it is missing and may not be made, UsageError where
+    it is for other images, and Conflict where another definition has its publisher, offer and SKU.
     """
     place = place_of(session, options, source.name)
-    shown = operations.settled(lambda: find(session, place), what=f"the image definition {place.names[1]}")
-    if shown is not None:
-        for finding in differences(options, source, shown):
-            raise UsageError(finding.problem, hint=finding.hint)
-        return
-    if not options.create_gallery:
-        missing = _missing(place)
-        raise NotFound(missing.problem, hint=missing.hint)
-    _make(session, options, source, region)
-    run.reporter.note(f"made the image definition {place.names[1]}")
+    shown = _settled(session, place)
+    if shown is None:
+        if not options.create_gallery:
+            missing = _missing(place)
+            raise NotFound(missing.problem, hint=missing.hint)
+        shown = _made(session, options, source, region)
+        run.reporter.note(f"made the image definition {place.names[1]}")
+    for finding in differences(options, source, shown):
+        raise UsageError(finding.problem, hint=finding.hint)
+    return security_type(shown)
 
 
 def differences(options: AzureOptions, source: Source, shown: "models.GalleryImage") -> Iterator[Finding]:
@@ -108,20 +113,20 @@ def differences(options: AzureOptions, source: Source, shown: "models.GalleryIma
     said = shown.properties
     assert said is not None
     name = shown.name
-    for word, flag, here, there in (
+    for what, flag, here, there in (
         ("architecture", "--architecture", features.architecture(options, source.facts), architecture(shown)),
         (
             "Hyper-V generation",
             "--hyper-v-generation",
             features.generation(options, source.facts),
-            str(said.hyper_v_generation or "V1"),
+            word(said.hyper_v_generation) or "V1",
         ),
-        ("operating system", "--os-type", options.os_type, str(said.os_type)),
-        ("operating system state", "--os-state", options.os_state, str(said.os_state)),
+        ("operating system", "--os-type", options.os_type, word(said.os_type)),
+        ("operating system state", "--os-state", options.os_state, word(said.os_state)),
     ):
         if here.lower() != there.lower():
             yield Finding(
-                f"azure: the image definition {name} has the {word} {there}, and the image has {here}",
+                f"azure: the image definition {name} has the {what} {there}, and the image has {here}",
                 f"give another --definition, or {flag} {there} if the image is that after all",
             )
     yield from _wishes(options, source, shown)
@@ -131,11 +136,11 @@ def _wishes(options: AzureOptions, source: Source, shown: "models.GalleryImage")
     """Yield what the user has named and the definition has otherwise."""
     assert shown.properties is not None
     given, found, identifier = options.model_fields_set, _features(shown), shown.properties.identifier
-    security = found.get(SECURITY_TYPE.lower(), STANDARD)
+    security = security_type(shown)
     controllers = found.get(CONTROLLERS.lower()) or found.get(_OLD_CONTROLLERS.lower()) or "SCSI"
     wanted = ", ".join(features.disk_controller_types(options, source.facts))
     accelerated = found.get(ACCELERATED.lower(), "False")
-    for field, word, here, there in (
+    for field, what, here, there in (
         ("security_type", "security type", options.security_type, security),
         ("disk_controller_type", "disk controller types", wanted, controllers),
         ("accelerated_network", "accelerated network", str(options.accelerated_network), accelerated),
@@ -145,7 +150,7 @@ def _wishes(options: AzureOptions, source: Source, shown: "models.GalleryImage")
     ):
         if field in given and _words(here) != _words(there):
             yield Finding(
-                f"azure: the image definition {shown.name} has the {word} {there}, and not {here}",
+                f"azure: the image definition {shown.name} has the {what} {there}, and not {here}",
                 f"leave out --{field.replace('_', '-')}, or give another --definition",
             )
     if uefi.chosen(options) and security.lower() not in {name.lower() for name in _SECURE_BOOT}:
@@ -188,12 +193,12 @@ def request(options: AzureOptions, source: Source, name: str, region: str) -> "m
     )
 
 
-def _make(session: Session, options: AzureOptions, source: Source, region: str) -> None:
+def _made(session: Session, options: AzureOptions, source: Source, region: str) -> "models.GalleryImage":
+    """Make the definition, and return it; one that another run makes at the same time will do."""
     place = place_of(session, options, source.name)
     gallery, name = place.names
     wanted = request(options, source, name, region)
-    doing = f"making the image definition {name}"
-    definitions = session.compute.gallery_images
+    doing, definitions = f"making the image definition {name}", session.compute.gallery_images
     try:
         operation = operations.begin(
             session, doing, lambda **how: definitions.begin_create_or_update(place.group, gallery, name, wanted, **how)
@@ -204,7 +209,14 @@ def _make(session: Session, options: AzureOptions, source: Source, region: str) 
         if answer is not None and _IDENTIFIER.search(answer.message):
             hint = "give another --publisher, --offer or --sku, or the --definition that has these"
             raise Conflict(error.message, hint=hint) from error.__cause__
-        raise
+        if status_of(error.__cause__) != 409 or _settled(session, place) is None:
+            raise
+    return operations.shown(lambda: find(session, place), what=f"the image definition {name}")
+
+
+def _settled(session: Session, place: ResourceId) -> "models.GalleryImage | None":
+    """Return the definition when nobody makes or deletes it any more, None if it is not there then."""
+    return operations.settled(lambda: find(session, place), what=f"the image definition {place.names[1]}")
 
 
 def _missing(place: ResourceId) -> Finding:

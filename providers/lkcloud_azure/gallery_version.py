@@ -6,7 +6,7 @@ for lkcloud, its tags say.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from lkcloud.errors import Conflict, LkcloudError, NotFound, UsageError
 from lkcloud.provider import Blob, Image, Source
 from lkcloud_azure import disk_upload, gallery_definition, operations, storage, uefi
 from lkcloud_azure.errors import code_of, is_busy, status_of
-from lkcloud_azure.naming import NAME, ResourceId, digest_in, tag, tags_of
+from lkcloud_azure.naming import NAME, ResourceId, digest_in, tag, tags_of, word
 from lkcloud_azure.options import AzureOptions, TargetRegion, region_name
 from lkcloud_azure.session import Session
 
@@ -128,8 +128,10 @@ def image_of(shown: "models.GalleryImageVersion", architecture: str) -> Image:
         id=str(place),
         name=tag(shown.tags, NAME) or place.names[1],
         kind=KIND,
+        account=place.subscription,
+        family=place.names[1],
         digest=digest_in(shown.tags),
-        state=str((said.provisioning_state if said else None) or ""),
+        state=word(said.provisioning_state if said else None),
         ready=_is_ready(shown),
         architecture=architecture,
         created=publishing.published_date if publishing else None,
@@ -139,12 +141,16 @@ def image_of(shown: "models.GalleryImageVersion", architecture: str) -> Image:
 
 @dataclass(frozen=True)
 class GalleryVersion:
-    """The version that is to be made of SOURCE, whose bytes are in the upload BLOB, in a definition that is there."""
+    """The version that is to be made of SOURCE, whose bytes are in the upload BLOB, in a definition that is there.
+
+    STAGE, if given, makes a managed image of the upload, of which the version is made then.
+    """
 
     session: Session
     options: AzureOptions
     source: Source
     blob: Blob
+    stage: Callable[[], Image] | None = None
 
     @property
     def definition(self) -> ResourceId:
@@ -208,9 +214,7 @@ class GalleryVersion:
             location=self.blob.region,
             tags=tags_of(source.name, source.digest, options.tags),
             properties=models.GalleryImageVersionProperties(
-                storage_profile=models.GalleryImageVersionStorageProfile(
-                    os_disk_image=models.GalleryOSDiskImage(host_caching="ReadOnly", source=self._source())
-                ),
+                storage_profile=self._storage(),
                 publishing_profile=models.GalleryImageVersionPublishingProfile(
                     target_regions=[self._region(one) for one in self._regions()],
                     exclude_from_latest=True,
@@ -224,18 +228,24 @@ class GalleryVersion:
             ),
         )
 
-    def _source(self) -> "models.GalleryDiskImageSource":
+    def _storage(self) -> "models.GalleryImageVersionStorageProfile":
         """Return where the bytes are.
 
-        An account's id for a blob, and an own place for a disk: `storageProfile.source` takes only images and machines
+        An image has a place of its own, a disk and a blob another, and a blob needs its account's id as well
         (https://learn.microsoft.com/azure/virtual-machines/troubleshooting-shared-images).
         """
         from azure.mgmt.compute import models
 
+        if self.stage is not None:
+            image = models.GalleryArtifactVersionFullSource(id=self.stage().id)
+            return models.GalleryImageVersionStorageProfile(source=image)
         if self.blob.kind == disk_upload.KIND:
-            return models.GalleryDiskImageSource(id=self.blob.id)
-        account = storage.account(self.session, self.options)
-        return models.GalleryDiskImageSource(storage_account_id=str(account.id), uri=self.blob.id)
+            source = models.GalleryDiskImageSource(id=self.blob.id)
+        else:
+            account = storage.account(self.session, self.options)
+            source = models.GalleryDiskImageSource(storage_account_id=str(account.id), uri=self.blob.id)
+        disk = models.GalleryOSDiskImage(host_caching="ReadOnly", source=source)
+        return models.GalleryImageVersionStorageProfile(os_disk_image=disk)
 
     def _regions(self) -> tuple[TargetRegion, ...]:
         """Return the regions of the copies; Azure wants the one that the version is made in among them."""
@@ -300,9 +310,9 @@ def _is_ready(shown: "models.GalleryImageVersion") -> bool:
 
 
 def _is_conflict(error: BaseException | None) -> bool:
-    """Tell whether something is there already; by which status that is told is not sure
+    """Tell whether something is there already.
 
-    (cloudfoundry/bosh-azure-cpi-release#720, hashicorp/packer#9716).
+    By which status that is told is not sure: cloudfoundry/bosh-azure-cpi-release#720, hashicorp/packer#9716.
     """
     return status_of(error) == 409 or code_of(error) == "PropertyChangeNotAllowed"
 

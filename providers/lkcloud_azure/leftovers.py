@@ -39,6 +39,7 @@ def leftovers(session: Session, options: AzureOptions, name: str) -> Iterator[Bl
     """
     yield from vm_removal.machines(session, options, name)
     yield from _failed(session, options, name)
+    yield from stages(session, options, name)
     yield from _disks(session, options, name)
     if options.storage_account:
         yield from _page_blobs(session, options, name)
@@ -46,6 +47,9 @@ def leftovers(session: Session, options: AzureOptions, name: str) -> Iterator[Bl
 
 def tidy(session: Session, options: AzureOptions, source: Source) -> None:
     """Delete the upload of SOURCE by the method of the options, unless it is to be kept; nothing there is no error."""
+    if options.gallery is not None:
+        for stage in stages(session, options, source.name, source.digest):
+            delete(session, options, stage)
     if options.keep_upload:
         return
     name = naming.upload_name(source.name, source.digest)
@@ -61,6 +65,14 @@ def tidy(session: Session, options: AzureOptions, source: Source) -> None:
         place.delete()
 
 
+def stages(session: Session, options: AzureOptions, name: str, digest: str = "") -> Iterator[Blob]:
+    """Yield managed images that were made on the way to a version, of any content or of the one with DIGEST."""
+    for image in managed_image.every(session, options.resource_group, staged=True):
+        if name in ("", image.name) and digest in ("", image.digest):
+            kind = managed_image.STAGE_KIND
+            yield Blob("azure", image.region, image.id, kind, image.name, image.digest, image.state)
+
+
 def delete(session: Session, options: AzureOptions, blob: Blob) -> None:
     """Delete what `leftovers` found, or the upload of a push; what is gone is no error."""
     if blob.kind == disk_upload.KIND:
@@ -69,7 +81,7 @@ def delete(session: Session, options: AzureOptions, blob: Blob) -> None:
         _delete_page_blob(session, options, blob.id)
     elif blob.kind == vm_removal.KIND:
         vm_removal.delete(session, blob)
-    elif blob.kind in (managed_image.KIND, gallery_version.KIND):
+    elif blob.kind in (managed_image.KIND, managed_image.STAGE_KIND, gallery_version.KIND):
         images.delete(session, Image("azure", blob.region, blob.id, blob.name))
     else:
         raise UsageError(f"azure: nothing is known of a {blob.kind!r}", hint="delete it with `az resource delete`")

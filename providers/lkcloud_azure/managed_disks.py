@@ -4,15 +4,15 @@
 https://learn.microsoft.com/azure/virtual-machines/linux/disks-upload-vhd-to-managed-disk-cli
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from lkcloud.errors import LkcloudError, NotFound, Refused
 from lkcloud_azure import operations
 from lkcloud_azure.errors import code_of, status_of
-from lkcloud_azure.naming import COMPUTE, NAME, ResourceId, digest_in, tag
+from lkcloud_azure.naming import COMPUTE, NAME, ResourceId, digest_in, tag, word
 from lkcloud_azure.options import region_name
 from lkcloud_azure.session import Session
 
@@ -34,7 +34,10 @@ ACCESS_SECONDS = 86_400
 
 @dataclass(frozen=True, slots=True)
 class ManagedDisk:
-    """A disk as it is now. UNIQUE tells it from another one that had the same name."""
+    """A disk as it is now; what Azure does not tell of it is empty.
+
+    UNIQUE tells it from another one that had the same name.
+    """
 
     id: ResourceId
     unique: str
@@ -45,8 +48,8 @@ class ManagedDisk:
     """Bytes that it was made for, the footer of a VHD among them; 0 if it was not made for an upload."""
     generation: str
     architecture: str
-    controllers: str
-    """Disk controller types, such as `SCSI, NVMe`."""
+    controllers: frozenset[str]
+    """Disk controller types, such as `SCSI` and `NVMe`."""
     os_type: str
     encryption_set: str
     """Resource id of the disk encryption set, "" if the platform's key encrypts it."""
@@ -175,18 +178,13 @@ def _disk(shown: "models.Disk") -> ManagedDisk:
         id=where,
         unique=properties.unique_id or "",
         location=region_name(shown.location),
-        state=_word(properties.disk_state),
+        state=word(properties.disk_state),
         provisioning=properties.provisioning_state or "",
         upload_size=properties.creation_data.upload_size_bytes or 0,
-        generation=_word(properties.hyper_v_generation),
-        architecture=_word(abilities.architecture if abilities else None),
-        controllers=(abilities.disk_controller_types if abilities else None) or "",
-        os_type=_word(properties.os_type),
+        generation=word(properties.hyper_v_generation),
+        architecture=word(abilities.architecture if abilities else None),
+        controllers=frozenset(re.findall(r"\w+", (abilities.disk_controller_types if abilities else None) or "")),
+        os_type=word(properties.os_type),
         encryption_set=(encryption.disk_encryption_set_id if encryption else None) or "",
         tags=tags,
     )
-
-
-def _word(value: Enum | str | None) -> str:
-    """Return a value that the SDK has as a member of an enumeration, if it knows it."""
-    return str(value.value if isinstance(value, Enum) else value or "")

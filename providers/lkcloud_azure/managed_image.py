@@ -13,7 +13,18 @@ from lkcloud.errors import Conflict, LkcloudError, NotFound
 from lkcloud.provider import Blob, Image, Source
 from lkcloud_azure import disk_upload, features, operations
 from lkcloud_azure.errors import is_busy, status_of
-from lkcloud_azure.naming import COMPUTE, CREATED, IMAGE_NAME, NAME, ResourceId, digest_in, tag, tags_of
+from lkcloud_azure.naming import (
+    COMPUTE,
+    CREATED,
+    IMAGE_NAME,
+    NAME,
+    STAGE,
+    ResourceId,
+    digest_in,
+    tag,
+    tags_of,
+    upload_name,
+)
 from lkcloud_azure.options import AzureOptions, region_name
 from lkcloud_azure.session import Session
 
@@ -21,6 +32,9 @@ if TYPE_CHECKING:
     from azure.mgmt.compute import models
 
 KIND = "managed-image"
+
+STAGE_KIND = "managed-image-stage"
+"""Kind of a Blob that is a managed image on the way to a gallery image version; its id is the image's."""
 
 
 def place_of(session: Session, group: str, name: str) -> ResourceId:
@@ -42,13 +56,16 @@ def get(session: Session, place: ResourceId) -> Image | None:
             raise
 
 
-def every(session: Session, group: str) -> list[Image]:
-    """Return the managed images of a resource group that lkcloud made; none if there is no such group."""
+def every(session: Session, group: str, *, staged: bool = False) -> list[Image]:
+    """Return the managed images of a resource group that lkcloud made; none if there is no such group.
+
+    Those that are STAGED are on the way to a gallery image version, and not among the others.
+    """
     try:
         found = session.call("looking for images", lambda: list(session.compute.images.list_by_resource_group(group)))
     except NotFound:
         return []
-    return [image_of(shown) for shown in found if digest_in(shown.tags)]
+    return [image_of(shown) for shown in found if digest_in(shown.tags) and staged == bool(tag(shown.tags, STAGE))]
 
 
 def image_of(shown: "models.Image") -> Image:
@@ -60,8 +77,9 @@ def image_of(shown: "models.Image") -> Image:
         cloud="azure",
         region=region_name(shown.location),
         id=str(place),
-        name=tag(shown.tags, NAME) or place.names[0],
+        name=tag(shown.tags, NAME) if tag(shown.tags, STAGE) else place.names[0],
         kind=KIND,
+        account=place.subscription,
         digest=digest_in(shown.tags),
         state=state,
         ready=state == operations.SUCCEEDED,
@@ -73,17 +91,22 @@ def image_of(shown: "models.Image") -> Image:
 
 @dataclass(frozen=True)
 class ManagedImage:
-    """The managed image that is to be made of SOURCE, whose bytes are in the upload BLOB."""
+    """The managed image that is to be made of SOURCE, whose bytes are in the upload BLOB.
+
+    If it is STAGED, a gallery image version is made of it, and it goes with the upload.
+    """
 
     session: Session
     options: AzureOptions
     source: Source
     blob: Blob
+    staged: bool = False
 
     @property
     def place(self) -> ResourceId:
         """Its id."""
-        return place_of(self.session, self.options.resource_group, self.source.name)
+        name = upload_name(self.source.name, self.source.digest) if self.staged else self.source.name
+        return place_of(self.session, self.options.resource_group, name)
 
     def find(self) -> Image | None:
         """Return the image if it is there; raises Conflict if the name is another image's."""
@@ -123,10 +146,10 @@ class ManagedImage:
             disk.blob_uri = self.blob.id
         if options.disk_encryption_set:
             disk.disk_encryption_set = models.DiskEncryptionSetParameters(id=options.disk_encryption_set)
-        made = {CREATED: datetime.now(UTC).isoformat(timespec="seconds")}
+        marks = {CREATED: datetime.now(UTC).isoformat(timespec="seconds"), **({STAGE: "yes"} if self.staged else {})}
         return models.Image(
             location=self.blob.region,
-            tags=tags_of(source.name, source.digest, {**options.tags, **made}),
+            tags=tags_of(source.name, source.digest, {**options.tags, **marks}),
             properties=models.ImageProperties(
                 # Of a blob Azure takes V1 where nothing is said, of a disk what the disk says.
                 hyper_v_generation=features.generation(options, source.facts),

@@ -4,6 +4,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 
 NAME = "lkcloud-name"
 """Tag: the name that the image has for lkcloud; in a gallery it is no part of the version's own name."""
@@ -20,6 +21,9 @@ FORMAT_VERSION = "1"
 
 IMAGE = "lkcloud-image"
 """Tag of a test machine and of what is made with it: the id of the image that it tests."""
+
+STAGE = "lkcloud-stage"
+"""Tag of a managed image that is no more than a step on the way from a disk to a gallery image version."""
 
 CREATED = "lkcloud-created"
 """Tag: when a managed image was made, as ISO 8601 has it; Azure does not tell it of one."""
@@ -100,6 +104,11 @@ def digest_in(tags: Mapping[str, str] | None) -> str:
     """Return the content digest that TAGS name, "" if it is none of ours."""
     found = tag(tags, DIGEST)
     return found if _DIGEST.fullmatch(found) else ""
+
+
+def word(value: Enum | str | None) -> str:
+    """Return a value that the SDK has as a member of an enumeration, if it knows it."""
+    return str(value.value if isinstance(value, Enum) else value or "")
 
 
 def upload_name(name: str, digest: str) -> str:

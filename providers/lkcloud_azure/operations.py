@@ -134,6 +134,20 @@ def settled(look: Callable[[], T | None], *, what: str) -> T | None:
     return poll(rest, what=f"azure: what goes on with {what}", every=_EVERY, limit=LIMIT, hint=hint)[0]
 
 
+def shown(look: Callable[[], T | None], *, what: str) -> T:
+    """Return the resource that LOOK finds when it was made well, which Azure may not show at once.
+
+    WHAT names it. Raises Unreachable after `LIMIT` seconds.
+    """
+
+    def made() -> T | None:
+        found: Any = look()
+        return found if found is not None and found.properties.provisioning_state == SUCCEEDED else None
+
+    hint = "run the same command again later"
+    return poll(made, what=f"azure: looking at {what} that was made", every=_EVERY, limit=LIMIT, hint=hint)
+
+
 def result(session: Session, operation: Operation, *, doing: str) -> Mapping[str, Any]:
     """Return what is at the Location of an OPERATION that has ended well."""
     return _json(session.call(doing, lambda: _get(session, operation.result_url)))

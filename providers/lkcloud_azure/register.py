@@ -17,7 +17,7 @@ from lkcloud.polling import poll
 from lkcloud.provider import Blob, Image, Run, Source
 from lkcloud.reporting import Meter
 from lkcloud.transfer.retry import Verdict
-from lkcloud_azure import gallery, images, leftovers, operations
+from lkcloud_azure import disk_upload, features, gallery, images, leftovers, operations
 from lkcloud_azure.errors import fault, judge, retry_after
 from lkcloud_azure.gallery_version import GalleryVersion
 from lkcloud_azure.managed_image import ManagedImage
@@ -68,15 +68,20 @@ def register(session: Session, options: AzureOptions, source: Source, blob: Blob
     Raises Conflict if the name is taken by other content, NotFound and UsageError for a gallery or a definition that is
     missing or does not fit, Refused and others for what Azure refuses, and Unreachable after the time limit.
     """
+    limit = 60.0 * options.image_timeout
     with run.reporter.stage("register") as meter:
-        target: Target
-        if options.gallery is None:
-            target = ManagedImage(session, options, source, blob)
-        else:
-            gallery.ensure(session, options, source, blob.region, run)
-            target = GalleryVersion(session, options, source, blob)
+
+        def made(target: Target) -> Image:
+            return Making(session, target, source.digest, run, meter, limit).image()
+
         try:
-            image = Making(session, target, source.digest, run, meter, 60.0 * options.image_timeout).image()
+            if options.gallery is None:
+                image = made(ManagedImage(session, options, source, blob))
+            else:
+                security = gallery.ensure(session, options, source, blob.region, run)
+                stage = ManagedImage(session, options, source, blob, staged=True)
+                staged = (lambda: made(stage)) if _needs_image(options, source, blob, security) else None
+                image = made(GalleryVersion(session, options, source, blob, staged))
         except LkcloudError as error:
             if _blames_upload(error):
                 _remove(session, options, blob, run)
@@ -85,14 +90,32 @@ def register(session: Session, options: AzureOptions, source: Source, blob: Blob
     return image
 
 
+def _needs_image(options: AzureOptions, source: Source, blob: Blob, security: str) -> bool:
+    """Tell whether a managed image has to be made on the way to a version of the security type SECURITY.
+
+    Versions that support Trusted Launch or confidential machines are made of blobs and of images, and not of disks
+    (hashicorp/packer-plugin-azure#304, microsoft/STL#4682). A managed image is generalized, and is not for Arm64: then
+    the disk is given to Azure all the same.
+    """
+    return (
+        blob.kind == disk_upload.KIND
+        and security.lower().endswith("supported")
+        and options.os_state == "Generalized"
+        and features.architecture(options, source.facts) == "x64"
+    )
+
+
 def _remove(session: Session, options: AzureOptions, blob: Blob, run: Run) -> None:
-    """Remove the upload, unless it is to be kept; an identity that may not leaves it, and the user is told."""
-    if options.keep_upload:
-        return
-    try:
-        leftovers.delete(session, options, blob)
-    except LkcloudError as error:
-        run.reporter.warn(f"{blob.id} is left behind: {error.message}")
+    """Remove the upload, unless it is to be kept; an identity that may not leaves it, and the user is told.
+
+    What was made of it on the way to a version goes in any case.
+    """
+    uploads = list(leftovers.stages(session, options, blob.name, blob.digest)) if options.gallery else []
+    for one in [*uploads, *(() if options.keep_upload else (blob,))]:
+        try:
+            leftovers.delete(session, options, one)
+        except LkcloudError as error:
+            run.reporter.warn(f"{one.id} is left behind: {error.message}")
 
 
 def _blames_upload(error: LkcloudError) -> bool:

@@ -2,9 +2,10 @@
 """Images for tests: an upload that is whole, what is made of it, and what the stand-in is made to hold or to refuse."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from lkcloud.disk import Disk, open_disk
 from lkcloud.disk.inspect import inspect
@@ -130,6 +131,47 @@ def hold_image(
     with cloud.lock:
         cloud.add(image)
     return image
+
+
+def make_gallery(session: Session, *, location: str = LOCATION, community: bool = False) -> None:
+    """Make the gallery `gal` as a user would."""
+    from azure.mgmt.compute import models
+
+    session.resources.resource_groups.create_or_update(GROUP, {"location": LOCATION})  # type: ignore[arg-type]
+    info = models.CommunityGalleryInfo(
+        public_name_prefix="lkcloud",
+        publisher_uri="https://example.com",
+        publisher_contact="images@example.com",
+        eula="https://example.com/terms",
+    )
+    sharing = models.SharingProfile(permissions="Community", community_gallery_info=info) if community else None
+    wanted = models.Gallery(location=location, properties=models.GalleryProperties(sharing_profile=sharing))
+    session.compute.galleries.begin_create_or_update(GROUP, "gal", wanted, polling_interval=0).result()
+
+
+def make_definition(
+    session: Session,
+    name: str = "image",
+    *,
+    location: str = LOCATION,
+    identifier: tuple[str, str, str] | None = None,
+    features: Mapping[str, str] = MappingProxyType({"SecurityType": "Standard"}),
+    **properties: str,
+) -> None:
+    """Make an image definition in the gallery `gal` as a user would."""
+    from azure.mgmt.compute import models
+
+    publisher, offer, sku = identifier or ("me", name, "sku")
+    usual = {"os_type": "Linux", "os_state": "Generalized", "hyper_v_generation": "V2", "architecture": "x64"}
+    wanted = models.GalleryImage(
+        location=location,
+        properties=models.GalleryImageProperties(
+            identifier=models.GalleryImageIdentifier(publisher=publisher, offer=offer, sku=sku),
+            features=[models.GalleryImageFeature(name=key, value=value) for key, value in features.items()],
+            **{**usual, **properties},  # type: ignore[arg-type]  # values of enumerations
+        ),
+    )
+    session.compute.gallery_images.begin_create_or_update(GROUP, "gal", name, wanted, polling_interval=0).result()
 
 
 def is_there(azure: AzureStandIn, blob: Blob) -> bool:
