@@ -194,6 +194,16 @@ def test_signatures_cover_what_they_say(own: Served, blob: BlobClient) -> None:
         assert before in url
         own.refused(403, "AuthenticationFailed", "GET", url.replace(before, after))
     own.refused(403, "AuthenticationFailed", "GET", url.replace("&sp=r", ""))
+    own.refused(403, "AuthenticationFailed", "GET", url.replace("sig=", "sig=%C3%A4"))
+
+
+@pytest.mark.parametrize("addresses", ["127.0.0.1", "127.0.0.0-127.0.0.9", "10.0.0.1", "10.0.0.1-10.0.0.9"])
+def test_signatures_for_an_address(own: Served, blob: BlobClient, addresses: str) -> None:
+    url = blob_sas(own, blob, "r", ip=addresses)
+    if addresses.startswith("127."):
+        assert own.raw("GET", url).status == 200
+    else:
+        own.refused(403, "AuthorizationSourceIPMismatch", "GET", url)
 
 
 @pytest.mark.parametrize("version", ["2015-04-05", "2018-11-09", "2020-12-06", "2022-11-02"])
@@ -263,6 +273,10 @@ def test_a_signature_by_a_user_delegation_key(own: Served, blob: BlobClient) -> 
     assert isinstance(service, OwnBlobs)
     service.store.accounts[ACCOUNT].shared_key_access = False
     assert at.get_blob_properties().size
+    # It allows no more than its maker may do.
+    own.windows.denied_actions = (f"{BLOBS}/write",)
+    with refused(403, "AuthorizationPermissionMismatch"):
+        at.upload_page(A, 0, PAGE)
     key.signed_expiry = f"{soon(48):%Y-%m-%dT%H:%M:%SZ}"
     own.refused(403, "AuthenticationFailed", "GET", blob_sas(own, blob, "r", user_delegation_key=key))
 

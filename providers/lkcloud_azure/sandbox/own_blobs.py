@@ -11,7 +11,13 @@ from uuid import uuid4
 
 from lkcloud.sandbox.http import DropConnection, Request, Response, Server
 from lkcloud.sandbox.traffic import Traffic
-from lkcloud_azure.sandbox import own_blobs_blobs, own_blobs_containers, own_blobs_disks
+from lkcloud_azure.sandbox import (
+    own_blobs_account,
+    own_blobs_blobs,
+    own_blobs_containers,
+    own_blobs_disks,
+    own_blobs_lists,
+)
 from lkcloud_azure.sandbox.access import Tokens
 from lkcloud_azure.sandbox.blob_service import Found, address_of
 from lkcloud_azure.sandbox.certificate import Certificate
@@ -38,7 +44,12 @@ _NOT_HERE = (
 )
 """Headers that ask for parts of the service which the sandbox does not have, and so must not pass over."""
 
-_HANDLERS: Mapping[str, Handler] = {**own_blobs_blobs.HANDLERS, **own_blobs_containers.HANDLERS}
+_HANDLERS: Mapping[str, Handler] = {
+    **own_blobs_account.HANDLERS,
+    **own_blobs_containers.HANDLERS,
+    **own_blobs_lists.HANDLERS,
+    **own_blobs_blobs.HANDLERS,
+}
 
 
 class OwnBlobs:

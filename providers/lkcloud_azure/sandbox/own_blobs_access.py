@@ -16,7 +16,7 @@ from lkcloud.sandbox.http import Request
 from lkcloud_azure.sandbox.access import STORAGE, TENANT, Tokens
 from lkcloud_azure.sandbox.errors import ApiError
 from lkcloud_azure.sandbox.own_blobs_call import Call, bad_header, missing_header, not_authenticated, not_permitted
-from lkcloud_azure.sandbox.own_blobs_routes import NEEDS
+from lkcloud_azure.sandbox.own_blobs_routes import NEEDS, Need
 from lkcloud_azure.sandbox.own_blobs_sas import check_signature
 
 _SKEW = timedelta(minutes=15)
@@ -62,7 +62,11 @@ def check(call: Call, tokens: Tokens) -> str:
     need = NEEDS[call.operation]
     scheme = call.header("Authorization").partition(" ")[0].lower()
     if "sig" in call.request.query:
-        return check_signature(call, need)
+        permissions = check_signature(call, need)
+        if "skoid" in call.request.query:
+            # It gives away what its maker may do, and no more: create-user-delegation-sas.
+            _check_role(call, need)
+        return permissions
     if scheme == "sharedkey":
         _check_key(call)
         return ""
@@ -72,8 +76,7 @@ def check(call: Call, tokens: Tokens) -> str:
         if call.header("x-ms-version") < _FIRST_WITH_TOKENS:
             raise bad_header("x-ms-version", call.header("x-ms-version"))
         tokens.require(call.request, STORAGE)
-        if any(fnmatchcase(need.action.lower(), pattern.lower()) for pattern in call.windows.denied_actions):
-            raise not_permitted()
+        _check_role(call, need)
         return ""
     if scheme:
         raise not_authenticated("The authorization scheme is none that the service knows.")
@@ -84,6 +87,11 @@ def check(call: Call, tokens: Tokens) -> str:
     where = f"https://login.microsoftonline.com/{TENANT}/oauth2/authorize"
     challenge = {"WWW-Authenticate": f"Bearer authorization_uri={where} resource_id={STORAGE}"}
     raise ApiError(401, "NoAuthenticationInformation", message, challenge)
+
+
+def _check_role(call: Call, need: Need) -> None:
+    if any(fnmatchcase(need.action.lower(), pattern.lower()) for pattern in call.windows.denied_actions):
+        raise not_permitted()
 
 
 def _check_key(call: Call) -> None:

@@ -59,7 +59,8 @@ def _granted(call: Call, grants: Grants) -> Grant:
     """Return the grant of the URL. Raises ApiError if there is none that is good."""
     query, address = call.request.query, call.address
     grant = grants.find(address.account, address.container)
-    if grant is None or address.blob != BLOB or not hmac.compare_digest(query.get("sig", ""), grant.signature):
+    given = query.get("sig", "").encode()
+    if grant is None or address.blob != BLOB or not hmac.compare_digest(given, grant.signature.encode()):
         raise not_authenticated("Signature did not match.")
     if query.get("si") != grant.policy or query.get("sr") != "b":
         raise not_authenticated("Signature did not match.")

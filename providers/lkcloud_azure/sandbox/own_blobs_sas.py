@@ -10,7 +10,9 @@ import hashlib
 import hmac
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from ipaddress import ip_address
 
+from lkcloud.sandbox.http import LOOPBACK
 from lkcloud_azure.sandbox.errors import ApiError
 from lkcloud_azure.sandbox.own_blobs_call import Call, not_authenticated, not_here, not_permitted
 from lkcloud_azure.sandbox.own_blobs_routes import Need
@@ -38,11 +40,14 @@ def check_signature(call: Call, need: Need) -> str:
         raise ApiError(403, "KeyBasedAuthenticationNotPermitted", message)
     keys = [delegation_key(account, query)] if delegated else list(account.keys)
     texts = [_account_text(account, query)] if of_account else list(_service_texts(call, query, delegated=delegated))
-    if not any(hmac.compare_digest(_signature(key, text), query["sig"]) for key in keys for text in texts):
+    given = query["sig"].encode()
+    if not any(hmac.compare_digest(_signature(key, text), given) for key in keys for text in texts):
         raise not_authenticated(f"Signature did not match. String to sign used was {texts[0]}")
     _check_times(query, ("st", "se"), "Signature not valid in the specified time frame")
     if delegated:
         _check_times(query, ("skt", "ske"), "The user delegation key is not valid in the specified time frame")
+    if "sip" in query:
+        _check_source(query["sip"])
     if of_account:
         _check_account(query, need)
     if not set(need.permissions) & set(query["sp"]) or (not of_account and need.resource_type == "s"):
@@ -110,8 +115,20 @@ def _check_account(query: Mapping[str, str], need: Need) -> None:
         raise ApiError(403, "AuthorizationResourceTypeMismatch", message)
 
 
-def _signature(key: str, text: str) -> str:
-    return base64.b64encode(hmac.digest(base64.b64decode(key), text.encode(), hashlib.sha256)).decode()
+def _check_source(addresses: str) -> None:
+    """Raise ApiError if this machine is not among the ADDRESSES of `sip`, one or two with a hyphen in between."""
+    first, _, last = addresses.partition("-")
+    try:
+        here, low, high = (ip_address(text) for text in (LOOPBACK, first, last or first))
+    except ValueError:
+        raise not_authenticated("Signature fields not well formed.") from None
+    if not int(low) <= int(here) <= int(high):
+        message = f"This request is not authorized to perform this operation using this source IP {here}."
+        raise ApiError(403, "AuthorizationSourceIPMismatch", message)
+
+
+def _signature(key: str, text: str) -> bytes:
+    return base64.b64encode(hmac.digest(base64.b64decode(key), text.encode(), hashlib.sha256))
 
 
 def _time(text: str) -> datetime | None:
