@@ -43,7 +43,7 @@ def check(session: Session, options: AzureOptions, source: Source) -> Iterator[F
         lambda: list(_providers(session, options, region)),
         lambda: list(_group(session, options, group)),
         lambda: list(gallery.check(session, options, source)),
-        lambda: list(_gallery_permissions(session, options)),
+        lambda: list(_gallery(session, options, region)),
     ]
     if options.method == "blob":
         questions.append(lambda: list(checks_storage.check(session, options, region)))
@@ -158,12 +158,23 @@ def _group(session: Session, options: AzureOptions, shown: "models.ResourceGroup
     yield from permissions.in_group(session, name, permissions.of_group(options))
 
 
-def _gallery_permissions(session: Session, options: AzureOptions) -> Iterator[Finding]:
-    """Ask what may be done with the gallery; where it is not there, its resource group tells what may be made in it."""
+def _gallery(session: Session, options: AzureOptions, region: str | None) -> Iterator[Finding]:
+    """Look at the region of a public gallery, and ask what may be done with the gallery of the options.
+
+    Where it is not there, its resource group tells what may be made in it.
+    """
     if options.gallery is None:
         return
     place = gallery.place_of(session, options)
-    if gallery.find(session, place) is not None:
+    shown = gallery.find(session, place)
+    if shown is not None:
+        home = region_name(shown.location)
+        if options.public and region is not None and region != home:
+            # https://learn.microsoft.com/azure/virtual-machines/share-gallery-community
+            yield Finding(
+                f"the gallery {options.gallery} is in {home}, and shows the public nothing that is made in {region}",
+                f"give --location {home}, or leave --public out",
+            )
         yield from permissions.on_resource(session, place, permissions.of_gallery(options))
     elif resource_group.find(session, options.gallery_group) is not None:
         yield from permissions.in_group(session, options.gallery_group, permissions.of_gallery(options))

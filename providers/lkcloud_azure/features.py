@@ -41,6 +41,15 @@ def generation(options: AzureOptions, facts: "DiskFacts") -> Generation:
     return "V2" if machine == "Arm64" or has_loader(facts, machine) else "V1"
 
 
+def stages_image(options: AzureOptions, facts: "DiskFacts") -> bool:
+    """Tell whether a managed image can be made between a managed disk and a version in a gallery.
+
+    It is generalized, and has no architecture but x64 (https://learn.microsoft.com/azure/virtual-machines/
+    capture-image-resource).
+    """
+    return options.os_state == "Generalized" and architecture(options, facts) == "x64"
+
+
 def disk_controller_types(options: AzureOptions, facts: "DiskFacts") -> tuple[str, ...]:
     """Return the disk controllers, each once; V1 has no NVMe, so there it is left out of what is the default.
 

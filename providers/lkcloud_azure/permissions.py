@@ -19,6 +19,7 @@ _DISKS = "Microsoft.Compute/disks"
 _IMAGES = "Microsoft.Compute/images"
 _GALLERY = "Microsoft.Compute/galleries"
 _ACCOUNT = "Microsoft.Storage/storageAccounts"
+_SHARING = ("Microsoft.Authorization/roleAssignments/read", "Microsoft.Authorization/roleAssignments/write")
 
 
 def of_group(options: AzureOptions) -> list[str]:
@@ -30,10 +31,11 @@ def of_group(options: AzureOptions) -> list[str]:
         ]
         if options.keep_upload:
             actions.remove(f"{_DISKS}/delete")
-    if options.gallery is None:
+    if options.gallery is None or (options.method == "disk" and options.security_type.endswith("Supported")):
+        # Of a version for Trusted Launch it is made in between.
         actions += [f"{_IMAGES}/{verb}" for verb in ("read", "write")]
-        if options.share_with:
-            actions += ["Microsoft.Authorization/roleAssignments/read", "Microsoft.Authorization/roleAssignments/write"]
+    if options.gallery is None and options.share_with:
+        actions += _SHARING
     return actions
 
 
@@ -48,7 +50,7 @@ def of_gallery(options: AzureOptions) -> list[str]:
     if options.public:
         actions.append(f"{_GALLERY}/share/action")
     if options.share_with:
-        actions += ["Microsoft.Authorization/roleAssignments/read", "Microsoft.Authorization/roleAssignments/write"]
+        actions += _SHARING
     return actions
 
 

@@ -103,6 +103,13 @@ def _security_type(options: AzureOptions, facts: "DiskFacts") -> Iterator[Findin
             f"there are no confidential machines for Arm64, and the security type is {kind}",
             "give --security-type TrustedLaunchSupported, or leave it out",
         )
+    if kind.endswith("Supported") and options.method == "disk" and not features.stages_image(options, facts):
+        # hashicorp/packer-plugin-azure#304, microsoft/STL#4682: blobs, images and other versions alone are taken
+        yield Finding(
+            f"Azure makes no version of the security type {kind} from a managed disk, and a managed image in between "
+            "is neither for Arm64 nor specialized",
+            "give --method blob",
+        )
 
 
 def _secure_boot(options: AzureOptions, facts: "DiskFacts") -> Iterator[Finding]:

@@ -131,12 +131,6 @@ def _security_type(options: AzureOptions) -> Iterator[Finding]:
             f"give {kind}Supported: machines of the type can be made of it, and others as well",
             obstacle=False,
         )
-    if kind.endswith("Supported") and options.method == "disk":
-        yield Finding(
-            f"some have found that Azure makes no version of the security type {kind} from a managed disk",
-            "if it is refused, give --method blob (microsoft/STL#4682, hashicorp/packer-plugin-azure#304)",
-            obstacle=False,
-        )
     if kind != "Standard" and options.disk_encryption_set is not None:
         yield Finding(
             f"galleries may not take --disk-encryption-set together with the security type {kind}",

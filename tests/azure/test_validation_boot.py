@@ -33,6 +33,8 @@ TRUSTED = {
             {**TRUSTED, "seen": ARM, "security_type": "TrustedLaunchAndConfidentialVmSupported"},
             "confidential machines",
         ),
+        ({**TRUSTED, "seen": ARM, "method": "disk"}, "from a managed disk"),
+        ({**TRUSTED, "os_state": "Specialized", "method": "disk"}, "from a managed disk"),
         ({"gallery": "g", "uefi_template": "MicrosoftWindowsTemplate"}, "need the security type"),
         ({**TRUSTED, "uefi_template": "NoSignatureTemplate"}, "lets nothing boot"),
         (
@@ -73,6 +75,8 @@ def test_what_may_not_boot_is_told_and_goes_on(tmp_path: Path, options: dict[str
         {"seen": facts(architecture=None), "architecture": "x64"},
         TRUSTED,
         {**TRUSTED, "seen": ARM},
+        {**TRUSTED, "method": "disk"},
+        {**TRUSTED, "os_state": "Specialized"},
         {**TRUSTED, "security_type": "TrustedLaunchAndConfidentialVmSupported"},
         {**TRUSTED, "uefi_template": "MicrosoftWindowsTemplate"},
     ],

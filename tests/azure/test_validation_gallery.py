@@ -86,7 +86,8 @@ def test_what_cannot_work_is_an_obstacle(tmp_path: Path, options: dict[str, obje
         {"disk_encryption_set": DES, "target_region": ("eastus",)},
         {"end_of_life": LATER},
         {"os_state": "Specialized"},
-        {"security_type": "TrustedLaunchSupported", **BLOB},
+        {"security_type": "TrustedLaunchSupported"},
+        {"security_type": "TrustedLaunchSupported", "os_state": "Specialized", **BLOB},
         COMMUNITY,
         {"public": True},
         {"latest": True, "create_gallery": True, "gallery_resource_group": "other"},
@@ -101,8 +102,7 @@ def test_what_is_just_possible_is_taken(tmp_path: Path, options: dict[str, objec
     [
         ({"security_type": "TrustedLaunch"}, "guest state"),
         ({"security_type": "ConfidentialVM"}, "guest state"),
-        ({"security_type": "TrustedLaunchSupported"}, "from a managed disk"),
-        ({"security_type": "TrustedLaunchSupported", "disk_encryption_set": DES, **BLOB}, "may not take"),
+        ({"security_type": "TrustedLaunchSupported", "disk_encryption_set": DES}, "may not take"),
         ({**COMMUNITY, "os_state": "Specialized"}, "everybody could read"),
     ],
 )  # fmt: skip
