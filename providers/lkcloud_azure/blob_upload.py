@@ -8,7 +8,7 @@ chosen for it then. https://learn.microsoft.com/rest/api/storageservices/put-pag
 from dataclasses import dataclass
 from functools import cached_property
 
-from lkcloud.errors import Conflict, Corrupt, ImageChanged, LkcloudError
+from lkcloud.errors import Conflict, Corrupt, ImageChanged, LkcloudError, Unreachable, UnusableImage
 from lkcloud.provider import Blob, Run, Source
 from lkcloud.transfer.journal import Transfer
 from lkcloud_azure import naming, storage
@@ -98,12 +98,21 @@ class BlobUpload:
         except ImageChanged:
             # What is there is a part of the old disk, which nobody has any more.
             if not self._is_complete(blob):
-                self._place.delete()
-                transfer.forget()
+                self._remove(transfer, run)
+            raise
+        except (Unreachable, UnusableImage):
             raise
         except LkcloudError:
             if not self._is_complete(blob):
                 raise
+
+    def _remove(self, transfer: Transfer, run: Run) -> None:
+        """Delete the blob; if that fails the user is told."""
+        try:
+            self._place.delete()
+            transfer.forget()
+        except LkcloudError as error:
+            run.reporter.warn(f"{self._place.url} is left behind: {error.message}")
 
     def _complete(self, blob: PageBlob, pages: PageUpload, etag: str) -> None:
         """Mark BLOB as complete as it was when it had this ETAG; if it has changed since, look at it again."""

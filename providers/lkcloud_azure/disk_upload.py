@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from lkcloud.errors import Conflict, ImageChanged, LkcloudError
+from lkcloud.errors import Conflict, ImageChanged, LkcloudError, Unreachable, UnusableImage
 from lkcloud.polling import poll
 from lkcloud.provider import Blob, Run, Source
 from lkcloud.transfer.journal import Transfer
@@ -100,29 +100,18 @@ class DiskUpload:
         return poll(look, what=what, every=0.5, limit=_SETTLED, hint="run the same command again later")[0]
 
     def _fits(self, disk: ManagedDisk) -> bool:
-        """Tell whether it is what would be made now."""
-        wanted, facts = self.options, self.source.facts
-        return (
-            disk.location,
-            disk.upload_size,
-            disk.generation,
-            disk.architecture,
-            disk.controllers,
-            disk.os_type,
-            disk.encryption_set.lower(),
-        ) == (
-            self.region,
-            self._plan.size,
-            features.generation(wanted, facts),
-            features.architecture(wanted, facts),
-            self._controllers,
-            wanted.os_type,
-            (wanted.disk_encryption_set or "").lower(),
+        """Tell whether it is what would be made now, as far as Azure says."""
+        options, facts = self.options, self.source.facts
+        told = (
+            (disk.location, self.region),
+            (disk.upload_size, self._plan.size),
+            (disk.generation, features.generation(options, facts)),
+            (disk.architecture, features.architecture(options, facts)),
+            (disk.controllers, frozenset(features.disk_controller_types(options, facts))),
+            (disk.os_type, options.os_type),
         )
-
-    @property
-    def _controllers(self) -> str:
-        return ", ".join(features.disk_controller_types(self.options, self.source.facts))
+        key = (options.disk_encryption_set or "").lower()
+        return disk.encryption_set.lower() == key and all(not found or found == wanted for found, wanted in told)
 
     def _make(self) -> ManagedDisk:
         resource_group.ensure(self.session, self.options.resource_group, self.region)
@@ -149,7 +138,7 @@ class DiskUpload:
                 hyper_v_generation=features.generation(options, source.facts),
                 supported_capabilities=models.SupportedCapabilities(
                     architecture=features.architecture(options, source.facts),
-                    disk_controller_types=self._controllers,
+                    disk_controller_types=", ".join(features.disk_controller_types(options, source.facts)) or None,
                 ),
                 creation_data=models.CreationData(
                     create_option=models.DiskCreateOption.UPLOAD, upload_size_bytes=self._plan.size
@@ -171,8 +160,9 @@ class DiskUpload:
         except ImageChanged:
             # What is there is a part of the old disk, which nobody has any more.
             if self._closed(disk) is None:
-                managed_disks.delete(self.session, self._where)
-                transfer.forget()
+                self._remove(transfer, run)
+            raise
+        except (Unreachable, UnusableImage):
             raise
         except LkcloudError:
             if (closed := self._closed(disk)) is None:
@@ -188,6 +178,14 @@ class DiskUpload:
         if found is None or found.unique != disk.unique or not found.writable:
             raise _gone(self._where)
         return managed_disks.grant(self.session, self._where)
+
+    def _remove(self, transfer: Transfer, run: Run) -> None:
+        """Delete the disk; if that fails the user is told."""
+        try:
+            managed_disks.delete(self.session, self._where)
+            transfer.forget()
+        except LkcloudError as error:
+            run.reporter.warn(f"{self._where} is left behind: {error.message}")
 
     def _closed(self, disk: ManagedDisk) -> ManagedDisk | None:
         """Return DISK if it is whole and closed, by us, another run or a request whose answer was lost.

@@ -82,16 +82,17 @@ class PageUpload:
         What is held must have been sent; and what was sent must be held, as far as it is not zero. WHOLE says that the
         footer must be there. Raises Corrupt if it is still different then.
         """
-        for mend in (True, False):
-            held = retry(
-                lambda: self.plane.held(_TIMEOUT), judge=judge, attempts=8, patience=_PATIENCE, least=retry_after
-            )
-            missing = [extent for extent in without(self._sent(whole), held.extents) if self.plan.holds_data(extent)]
-            foreign = list(without(held.extents, merge(self._sent(True), self._zeroed)))
-            if not missing and not foreign:
-                return held.etag
-            if mend:
-                self._mend(missing, foreign)
+        with self.session.errors(f"comparing {self.target}"):
+            for mend in (True, False):
+                held = retry(
+                    lambda: self.plane.held(_TIMEOUT), judge=judge, attempts=8, patience=_PATIENCE, least=retry_after
+                )
+                missing = [gap for gap in without(self._sent(whole), held.extents) if self.plan.holds_data(gap)]
+                foreign = list(without(held.extents, merge(self._sent(True), self._zeroed)))
+                if not missing and not foreign:
+                    return held.etag
+                if mend:
+                    self._mend(missing, foreign)
         wrong = (*missing, *foreign)[0]
         raise Corrupt(
             f"azure: {self.target} does not hold what was sent, at byte {wrong.offset}",
