@@ -10,7 +10,14 @@ import os
 import signal
 import sys
 
-import boto3  # noqa: F401 - imported here so that no child has to
+import azure.identity
+import azure.mgmt.authorization
+import azure.mgmt.compute
+import azure.mgmt.network
+import azure.mgmt.resource.resources
+import azure.mgmt.storage
+import azure.storage.blob  # noqa: F401 - imported here so that no child has to
+import boto3  # noqa: F401
 
 import lkcloud.boot
 import lkcloud.cli.main
@@ -18,6 +25,9 @@ import lkcloud.disk
 import lkcloud.disk.inspect
 import lkcloud.pipeline
 import lkcloud.transfer.engine
+import lkcloud_azure.checks
+import lkcloud_azure.register
+import lkcloud_azure.upload  # noqa: F401
 import lkcloud_gcp.checks
 import lkcloud_gcp.register
 import lkcloud_gcp.upload  # noqa: F401

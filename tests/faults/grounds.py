@@ -9,6 +9,14 @@ import boto3
 
 from lkcloud.sandbox.traffic import Traffic
 from lkcloud_aws.sandbox import AwsStandIn
+from lkcloud_azure.naming import NAME as NAME_TAG
+from lkcloud_azure.sandbox import AzureStandIn
+from lkcloud_azure.sandbox.disk import Disk
+from lkcloud_azure.sandbox.gallery import Version
+from lkcloud_azure.sandbox.image import Image
+from lkcloud_azure.sandbox.network_resources import Interface, VirtualNetwork
+from lkcloud_azure.sandbox.own_blobs import OwnBlobs
+from lkcloud_azure.sandbox.vm_machine import Machine
 from lkcloud_gcp.sandbox import GcpStandIn
 
 NAME = "killed"
@@ -155,11 +163,67 @@ class GcpResumable(_Gcp):
         return ["gcp", str(disk), "--method", "resumable"]
 
 
-GROUNDS: Mapping[str, type[AwsEbs | AwsImport | GcpComposite | GcpResumable]] = {
+class _Azure:
+    """Azure tells which pages are there, and not what is in them: that is known by the journal."""
+
+    data = ("PutPage",)
+    unknown = WORKERS
+    blocks = 40
+
+    def __init__(self, home: Path) -> None:
+        self.cloud = AzureStandIn(home)
+
+    def prepare(self) -> None:
+        pass
+
+    def wrong(self, disk: Path) -> Iterator[str]:
+        holdings = self.cloud.holdings
+        images = [one for kind in (Image, Version) for one in holdings.every(kind)]
+        if [one.tags.get(NAME_TAG) for one in images] != [NAME]:
+            yield f"images {', '.join(one.name for one in images) or 'none'}"
+        for image in images:
+            if image.state != "Succeeded":
+                yield f"{image.name} is {image.state}"
+            elif not same_bytes(disk, self.cloud.image_file(str(image.id))):
+                yield f"{image.name} has other bytes"
+        for kind in (Disk, Machine, Interface, VirtualNetwork):
+            yield from (f"{one.kind} {one.name}" for one in holdings.every(kind))
+        blobs = holdings.blobs
+        assert isinstance(blobs, OwnBlobs)
+        for account in blobs.store.accounts.values():
+            for container in account.containers.values():
+                yield from (f"blob {name}" for name in container.blobs)
+
+
+class AzureDisk(_Azure):
+    """Straight into a managed disk, which becomes a managed image."""
+
+    def arguments(self, disk: Path) -> list[str]:
+        return ["azure", str(disk)]
+
+
+class AzureBlob(_Azure):
+    """By way of a page blob, which becomes a managed image."""
+
+    def arguments(self, disk: Path) -> list[str]:
+        return ["azure", str(disk), "--method", "blob"]
+
+
+class AzureGallery(_Azure):
+    """By way of a managed disk into a gallery, which the push makes."""
+
+    def arguments(self, disk: Path) -> list[str]:
+        return ["azure", str(disk), "--gallery", "killed", "--create-gallery"]
+
+
+GROUNDS: Mapping[str, type[AwsEbs | AwsImport | GcpComposite | GcpResumable | AzureDisk | AzureBlob | AzureGallery]] = {
     "aws-ebs": AwsEbs,
     "aws-import": AwsImport,
     "gcp-composite": GcpComposite,
     "gcp-resumable": GcpResumable,
+    "azure-disk": AzureDisk,
+    "azure-blob": AzureBlob,
+    "azure-gallery": AzureGallery,
 }
 
 
