@@ -14,7 +14,7 @@ from lkcloud.errors import Conflict, ImageChanged, LkcloudError, Unreachable, Un
 from lkcloud.polling import poll
 from lkcloud.provider import Blob, Run, Source
 from lkcloud.transfer.journal import Transfer
-from lkcloud_azure import features, managed_disks, naming, resource_group
+from lkcloud_azure import features, managed_disks, naming
 from lkcloud_azure.data_plane import DataPlane, SharedAccess
 from lkcloud_azure.managed_disks import ManagedDisk
 from lkcloud_azure.naming import ResourceId
@@ -114,7 +114,6 @@ class DiskUpload:
         return disk.encryption_set.lower() == key and all(not found or found == wanted for found, wanted in told)
 
     def _make(self) -> ManagedDisk:
-        resource_group.ensure(self.session, self.options.resource_group, self.region)
         managed_disks.make(self.session, self._where, self._request())
         disk = managed_disks.find(self.session, self._where)
         if disk is None:
