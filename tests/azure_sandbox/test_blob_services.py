@@ -115,6 +115,17 @@ def test_unaligned_size_and_pages_are_refused(either: Served, blob: BlobClient) 
     assert answer.status in (400, 416)
 
 
+def test_a_file_is_uploaded_by_the_sdk(either: Served, tmp_path: Path) -> None:
+    data = os.urandom(4 * MIB) + bytes(4 * MIB) + os.urandom(PAGE)
+    (tmp_path / "disk.vhd").write_bytes(data)
+    blob = either.container(fresh()).get_blob_client("disk.vhd")
+    with (tmp_path / "disk.vhd").open("rb") as file:
+        blob.upload_blob(file, blob_type="PageBlob", length=len(data), max_concurrency=4, validate_content=True)
+    # It leaves out what is zeros for 4 MiB.
+    assert spans(blob) == [(0, 4 * MIB), (8 * MIB, 8 * MIB + PAGE)]
+    assert blob.download_blob(max_concurrency=4).readall() == data
+
+
 def test_pages_behind_the_end_are_refused(either: Served, blob: BlobClient) -> None:
     headers = {"x-ms-page-write": "update", "x-ms-range": f"bytes={MIB}-{MIB + PAGE - 1}"}
     answer = either.raw("PUT", f"{blob.container_name}/{blob.blob_name}?comp=page", A, headers)

@@ -2,6 +2,7 @@
 """Files of pages: what was written, what it takes, and copies of it."""
 
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def test_what_is_written_can_be_read(tmp_path: Path) -> None:
     assert b"".join(pages.stretch(0, 4 * PAGE).pieces()) == bytes(PAGE) + b"a" * PAGE + b"b" * PAGE + bytes(PAGE)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux is asked for holes")
 def test_what_is_cleared_gives_its_place_back(tmp_path: Path) -> None:
     pages = PageFile(tmp_path / "disk", 8 * MIB)
     pages.write(0, b"x" * (8 * MIB))
