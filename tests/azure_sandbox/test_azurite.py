@@ -197,7 +197,7 @@ with serving(Azurite, Path({str(tmp_path)!r})) as served:
 
 
 def test_without_azurite(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PWD", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="azurite-blob is not installed") as missing:
         find_program()
@@ -212,8 +212,16 @@ def test_without_azurite(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         find_program()
     (tmp_path / "node").symlink_to("/bin/true")
     assert find_program() == program
+    monkeypatch.setenv(PROGRAM, "azurite-blob")
+    assert find_program() == program
     monkeypatch.delenv(PROGRAM)
     assert find_program() == program
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    local = tmp_path / ".cache/npm/node_modules/.bin/azurite-blob"
+    for path in (local, tmp_path / "bin/node"):
+        path.parent.mkdir(parents=True)
+        path.symlink_to("/bin/true")
+    assert find_program() == local
 
 
 def test_a_program_that_ends_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

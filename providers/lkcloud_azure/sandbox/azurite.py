@@ -43,15 +43,19 @@ _PIECE = 4 << 20
 def find_program() -> Path:
     """Return the program azurite-blob. Raises UsageError if there is none, or no Node.js to run it."""
     hint = f"npm install -g azurite, or set {PROGRAM}, or unset LKCLOUD_SANDBOX_BLOBS for the sandbox's own server"
-    named = os.environ.get(PROGRAM)
-    if named and not os.access(named, os.X_OK):
-        raise UsageError(f"{PROGRAM} is no program: {named!r}", hint=hint)
-    found = named or shutil.which("azurite-blob") or (str(_LOCAL) if _LOCAL.exists() else None)
-    if found is None:
-        raise UsageError("azurite-blob is not installed", hint=hint)
+    # A sandbox of its own process works in /; PWD is still the folder of the shell that it was started from.
+    folder = Path(os.environ.get("PWD") or Path.cwd())
+    if named := os.environ.get(PROGRAM):
+        found = folder / named
+        if not (found.is_file() and os.access(found, os.X_OK)):
+            raise UsageError(f"{PROGRAM} is no program: {named!r}", hint=hint)
+    else:
+        found = Path(shutil.which("azurite-blob") or folder / _LOCAL)
+        if not found.exists():
+            raise UsageError("azurite-blob is not installed", hint=hint)
     if shutil.which("node") is None:
         raise UsageError("Azurite needs Node.js, and there is no node on PATH", hint="install Node.js 20 or later")
-    return Path(found).absolute()
+    return found
 
 
 class Azurite:
