@@ -190,17 +190,17 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(piece)
 
     def handle(self) -> None:
-        """Serve the connection; a client that goes away, killed or tired of waiting, is no error of the server."""
+        """Serve the connection; a client that goes away, killed, tired of waiting or of no trust, is no error here."""
         try:
             super().handle()
-        except (ConnectionError, TimeoutError):
+        except (ConnectionError, TimeoutError, ssl.SSLError):
             self.close_connection = True
 
     def finish(self) -> None:
         """Close the connection."""
         try:
             super().finish()
-        except (ConnectionError, TimeoutError):
+        except (ConnectionError, TimeoutError, ssl.SSLError):
             self.close_connection = True
 
     def version_string(self) -> str:
