@@ -26,7 +26,7 @@ from lkcloud_azure.sandbox import AzureStandIn
 from lkcloud_azure.sandbox.access import STORAGE
 from lkcloud_azure.sandbox.azurite import PROGRAM, Azurite, find_program
 from lkcloud_azure.sandbox.blob_service import Found
-from lkcloud_azure.sandbox.cloud import LOCATION, Group
+from lkcloud_azure.sandbox.cloud import LOCATION
 from tests.azure_sandbox.blobs import ACCOUNT, MIB, Served, azurite, own, serving, serving_azurite, serving_own
 
 __all__ = ["azurite", "own", "serving_azurite", "serving_own"]
@@ -161,7 +161,6 @@ def test_a_push_by_azurite(program: Path, tmp_path: Path, monkeypatch: pytest.Mo
         endpoint = stand_in.environment()["LKCLOUD_AZURE_RESOURCE_MANAGER"]
         chosen = {"method": "blob", "storage_account": "lkcloudsandbox", "location": LOCATION}
         options = AzureOptions.model_validate({**chosen, "resource_manager": endpoint})
-        stand_in.holdings.groups["lkcloud"] = Group("lkcloud", LOCATION, {})
         with open_disk(tmp_path / "disk.raw") as disk, Journal.open() as journal:
             source = Source(disk, "image", inspect(disk), disk.content().digest, "")
             provider, run = Azure(options), Run(journal)

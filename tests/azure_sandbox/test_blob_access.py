@@ -124,6 +124,9 @@ def test_a_signature_is_good_for_a_quarter_of_an_hour(own: Served, blob: BlobCli
         late = signature(own, datetime.now(UTC) + timedelta(minutes=minutes), path)
         said = own.refused(403, "AuthenticationFailed", "GET", path, headers=late)
         assert said["AuthenticationErrorDetail"] == "Request date header too old"
+    for date in ("", "yesterday", "Thu, 01 Jan 2026 00:00:00 -0000"):
+        unclear = signature(own, datetime.now(UTC), path) | {"x-ms-date": date}
+        own.refused(403, "AuthenticationFailed", "GET", path, headers=unclear)
     said = own.refused(
         403,
         "AuthenticationFailed",

@@ -107,7 +107,7 @@ def _check_key(call: Call) -> None:
         when = parsedate_to_datetime(call.header("x-ms-date") or call.header("Date"))
     except ValueError:
         raise not_authenticated("The Date header in the request is incorrect.") from None
-    if abs(datetime.now(UTC) - when) > _SKEW:
+    if when.tzinfo is None or abs(datetime.now(UTC) - when) > _SKEW:
         raise not_authenticated("Request date header too old")
     text = _string_to_sign(call)
     expected = [
