@@ -77,17 +77,19 @@ def send(
     limits: Limits,
     meter: Meter,
     transfer: Transfer | None = None,
+    least: Callable[[Exception], float] = lambda _: 0.0,
 ) -> Sent:
     """Send each of PARTS that TRANSFER has no receipt of, and return when all have arrived.
 
     PUT(part, timeout) reads a part, sends it within TIMEOUT seconds and returns the cloud's receipt for it; it is
     called in many threads and must not try again itself. PARTS may be endless and lazy: it is asked for a part when a
-    worker is free. The METER gets the bytes of parts that have arrived or were skipped.
+    worker is free. The METER gets the bytes of parts that have arrived or were skipped. LEAST says how many seconds an
+    error asks to wait.
 
     The first fatal error stops everything and is raised, with a note that names the part. Then, as after Ctrl-C, parts
     in flight are given `limits.grace` seconds to arrive and be recorded; later ones are left to end by themselves.
     """
-    return _Crew(parts=parts, put=put, judge=judge, limits=limits, meter=meter, transfer=transfer).run()
+    return _Crew(parts=parts, put=put, judge=judge, limits=limits, meter=meter, transfer=transfer, least=least).run()
 
 
 class _Crew:
@@ -102,9 +104,11 @@ class _Crew:
         limits: Limits,
         meter: Meter,
         transfer: Transfer | None,
+        least: Callable[[Exception], float],
     ) -> None:
         self.put = put
         self.judge = judge
+        self.least = least
         self.limits = limits
         self.pacer = Pacer(start=limits.start, most=limits.workers, timeout=limits.attempt_timeout, rate=limits.rate)
         self.stopped = threading.Event()
@@ -255,6 +259,7 @@ class _Worker:
                     pause=limits.pause,
                     stopped=crew.stopped,
                     clock=self._busy,
+                    least=crew.least,
                 )
                 crew.ledger.enter(part, receipt)
         except Stopped:

@@ -124,7 +124,8 @@ class PageUpload:
         meter: Meter,
         transfer: Transfer | None = None,
     ) -> None:
-        send(parts, put, judge=judge, limits=limits(self.options), meter=meter, transfer=transfer)
+        how = limits(self.options)
+        send(parts, put, judge=judge, limits=how, meter=meter, transfer=transfer, least=retry_after)
 
     def _put(self, part: Part, timeout: float) -> str:
         data = self._buffers.own()[: part.length]

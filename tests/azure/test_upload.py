@@ -3,6 +3,7 @@
 
 import os
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,6 +196,15 @@ def test_a_service_that_is_asked_too_much_is_asked_again(
     blob = upload(session, disk, run, method=method)
     assert_same_bytes(azure, blob, disk, tmp_path)
     assert left(azure) == 1
+
+
+def test_a_pause_that_the_service_asks_for_is_kept(
+    azure: AzureStandIn, session: Session, make_disk: DiskMaker, run: Run
+) -> None:
+    refuse(azure, "PutPage", ApiError(503, "ServerBusy", "The server is busy.", {"Retry-After": "1"}))
+    began = time.monotonic()
+    upload(session, make_disk(MIB, pieces={0: b"\1"}), run)
+    assert time.monotonic() - began >= 1
 
 
 def test_what_azure_lost_is_sent_again(

@@ -193,6 +193,19 @@ def test_a_part_that_never_works_ends_the_transfer_with_its_last_error() -> None
     assert raised.value.__notes__ == ["given up after 3 attempts in 0 seconds", "in part 7, at byte 70"]
 
 
+def test_a_pause_that_an_error_asks_for_is_kept() -> None:
+    tries: list[float] = []
+
+    def put(part: Part, timeout: float) -> str:
+        tries.append(time.monotonic())
+        if len(tries) == 1:
+            raise Wrong(Verdict.THROTTLED)
+        return ""
+
+    send(parts(1), put, judge=judge, limits=QUICK, meter=Count(), least=lambda _: 0.05)
+    assert tries[1] - tries[0] >= 0.05
+
+
 def test_a_part_that_hangs_does_not_hold_up_the_end_after_an_error() -> None:
     let_go = threading.Event()
 
