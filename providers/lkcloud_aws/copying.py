@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from lkcloud_aws.naming import listed, token
 from lkcloud_aws.options import Destination
 from lkcloud_aws.session import Session
 from lkcloud_aws.sharing import EVERYBODY, Grants
+from lkcloud_aws.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import CopyImageRequestTypeDef
@@ -65,6 +67,8 @@ class Copy:
         kept = self._kept(copies)
         if kept is not None:
             copy = self._wait(kept.id, show, stopped)
+            if not self._is_copy(copy):  # while it was pending nobody could tell how it is encrypted
+                raise self._taken(copy)
             self.run.reporter.note(f"the copy in {self.session.region} is there already as {copy.id}")
         else:
             made = self._wait(self._start(show, stopped), show, stopped)
@@ -88,13 +92,26 @@ class Copy:
             return False
         if not self.destination.key or not image.blobs:
             return True
-        shown = (snapshots.get(self.session, blob.id) for blob in image.blobs)
-        return all(one is not None and self._has_key(one.encrypted, one.key) for one in shown)
+        return all(self._has_key(one) for one in self._snapshots(image))
 
-    def _has_key(self, encrypted: bool, key: str) -> bool:
+    def _snapshots(self, image: Image) -> list[Snapshot]:
+        """Return what an image stands on; a snapshot that is new is not shown at once."""
+        return [
+            poll(
+                partial(snapshots.get, self.session, blob.id),
+                what=f"the snapshot {blob.id} in {self.session.region}",
+                every=0.25,
+                limit=self.settle,
+                hint="run the same command again",
+            )
+            for blob in image.blobs
+        ]
+
+    def _has_key(self, snapshot: Snapshot) -> bool:
         """Only the ARN of a key can be compared: an alias leads to whatever it does today."""
         wanted = self.destination.key
-        return encrypted and (not (wanted.startswith("arn:") and ":key/" in wanted) or key == wanted)
+        comparable = wanted.startswith("arn:") and ":key/" in wanted
+        return snapshot.encrypted and (not comparable or snapshot.key == wanted)
 
     def _kept(self, copies: list[Image]) -> Image | None:
         """Return the oldest copy that is there or on its way; those that have failed are removed."""
@@ -245,6 +262,7 @@ class Copy:
         the others take theirs back.
         """
         copies, others = self._named()
+        others = [one for one in others if one.id != made.id]
         rivals = [one for one in (copies if replacing else [*copies, *others]) if one.state not in images.FAILED]
         first = min([made, *rivals], key=lambda one: (one.created or datetime.min.replace(tzinfo=UTC), one.id))
         if first.id == made.id:
@@ -266,7 +284,7 @@ class Copy:
     def _carry_over(self, copy: Image) -> None:
         """Give the copy to whoever may use the source, and let it be deprecated with it."""
         launch, volumes = self.grants.launch, frozenset[str]().union(*self.grants.volumes)
-        if EVERYBODY in launch | volumes and self._encrypted(copy):
+        if EVERYBODY in launch | volumes and any(one.encrypted for one in self._snapshots(copy)):
             self.run.reporter.warn(
                 f"{self.source.id} is public, and its copy in {self.session.region} is encrypted, which cannot be"
             )
@@ -278,7 +296,3 @@ class Copy:
         there = images.standing(self.session, copy.id).deprecated
         if there is None or there > until:
             deprecation.schedule(self.session, copy, max(until, deprecation.soon()), self.run)
-
-    def _encrypted(self, copy: Image) -> bool:
-        shown = (snapshots.get(self.session, blob.id) for blob in copy.blobs)
-        return any(one is not None and one.encrypted for one in shown)

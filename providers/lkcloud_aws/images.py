@@ -57,8 +57,11 @@ def named(session: Session, name: str) -> list[Image]:
 
 def standing(session: Session, image_id: str) -> Standing:
     """Return how the image with this id stands. Raises NotFound if there is none."""
-    with session.errors(f"looking at {image_id}"):
+    missing = NotFound(f"aws: there is no image {image_id} in {session.region}", hint="check the id and --region")
+    try:
         answer = session.attempt(lambda: session.ec2.describe_images(ImageIds=[image_id], IncludeDisabled=True))
+    except Exception as error:
+        raise (missing if code_of(error) in _GONE else explain(error, f"looking at {image_id}")) from error
     for found in answer["Images"]:
         date = found.get("DeprecationTime")
         return Standing(
@@ -68,7 +71,7 @@ def standing(session: Session, image_id: str) -> Standing:
             disabled=found["State"] == "disabled",
             description=found.get("Description", ""),
         )
-    raise NotFound(f"aws: there is no image {image_id} in {session.region}", hint="check the id and --region")
+    raise missing
 
 
 def every(session: Session) -> list[Image]:

@@ -69,6 +69,9 @@ def _set(session: Session, name: str, image: Image, patience: float) -> bool:
         version = _put(session, name, image, new=found is None)
     except Exception as error:
         if code_of(error) == "ParameterAlreadyExists":
+            there = _look(session, name)
+            if there is not None and there.value == image.id:
+                return True  # the answer to an attempt before was lost
             raise Conflict(
                 f"aws: somebody else made the parameter {name} in {session.region} just now", hint=_RACE_HINT
             ) from error

@@ -146,6 +146,23 @@ def test_encryption_stays_on_and_can_be_the_rule(
     refused("InvalidParameterValue", west.copy_image, **said(plain, Encrypted=False))
 
 
+def test_the_default_key_can_be_ones_own(
+    client: Clients, west: Any, register: Register, refused: Callable[..., Any]
+) -> None:
+    made = register()
+    assert west.get_ebs_default_kms_key_id()["KmsKeyId"] == "alias/aws/ebs"
+    refused("InvalidKmsKeyId.NotFound", west.modify_ebs_default_kms_key_id, KmsKeyId="alias/none")
+    own = client("kms", "us-west-2").create_key()["KeyMetadata"]["Arn"]
+    assert west.modify_ebs_default_kms_key_id(KmsKeyId=own)["KmsKeyId"] == own
+    keys = []
+    for encryption in ({"Encrypted": True}, {}):
+        copy = west.copy_image(**said(made, **encryption))["ImageId"]
+        [shown] = west.describe_snapshots(SnapshotIds=[snapshot_of(west, copy)])["Snapshots"]
+        keys.append(shown.get("KmsKeyId"))
+    assert keys == [own, None]
+    assert west.reset_ebs_default_kms_key_id()["KmsKeyId"] == "alias/aws/ebs"
+
+
 def test_only_so_many_copies_are_at_work_in_a_region(
     west: Any, client: Clients, register: Register, stand_in: AwsStandIn, refused: Callable[..., Any]
 ) -> None:

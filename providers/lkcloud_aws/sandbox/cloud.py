@@ -48,6 +48,8 @@ class Region:
     image_public_access: BlockPublicAccess = "block-new-sharing"
     """Accounts of after April 2023 have it on: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/block-public-access-to-amis.html"""
     snapshot_public_access: BlockPublicAccess = "unblocked"
+    default_key: str = ""
+    """ARN of the key that encrypts where none is named; "" is the one that AWS manages."""
 
     def tags(self, resource_id: str) -> dict[str, str]:
         """Return the tags of a resource, to read and to change; DescribeTags shows the same ones."""

@@ -36,7 +36,7 @@ def _encryption(call: Call) -> _Encryption:
         raise bad_combination("The parameter KmsKeyId needs the parameter Encrypted")
     if call.parameters.get("Encrypted") is False and by_default:
         raise invalid("Encryption is on by default in this region and cannot be left out")
-    key = call.cloud.moto.kms_key(call.region.name, named) if named else ""
+    key = call.cloud.moto.kms_key(call.region.name, named) if named else call.region.default_key
     return _Encryption(wanted or by_default, "" if key is None else key, usable=key is not None)
 
 
@@ -72,7 +72,7 @@ def _copied(call: Call, source: Snapshot, encryption: _Encryption, pending: floa
         volume_size=source.volume_size,
         description=description,
         encrypted=encryption.wanted or source.encrypted,
-        kms_key=encryption.key,
+        kms_key=encryption.key if encryption.wanted or source.encrypted else "",
         unseen_describes=call.cloud.windows.unseen_describes,
         inherited=source.inherited,
         digests=dict(source.digests),

@@ -12,6 +12,7 @@ from lkcloud.sandbox.traffic import Traffic
 from lkcloud_aws.sandbox import (
     copying,
     ebs,
+    encryption,
     images,
     imports,
     instances,
@@ -35,6 +36,7 @@ _EC2: Mapping[str, Handler] = {
     **sharing.OPERATIONS,
     **life.OPERATIONS,
     **regions.OPERATIONS,
+    **encryption.OPERATIONS,
     **imports.OPERATIONS,
     **instances.OPERATIONS,
 }

@@ -149,6 +149,11 @@ def _made(cloud: Cloud, region: Region, wanted: Mapping[str, Any]) -> Snapshot:
         _invalid("The parent snapshot is not completed", "INVALID_SNAPSHOT_ID")
     if parent and parent.volume_size > wanted["VolumeSize"]:
         _invalid("VolumeSize is below that of the parent snapshot", "INVALID_VOLUME_SIZE")
+    encrypted = (
+        bool(wanted.get("Encrypted"))
+        or bool(parent and parent.encrypted)
+        or cloud.moto.encrypts_by_default(region.name)
+    )
     identity = new_id("snap")
     snapshot = Snapshot(
         id=identity,
@@ -156,10 +161,8 @@ def _made(cloud: Cloud, region: Region, wanted: Mapping[str, Any]) -> Snapshot:
         volume_size=wanted["VolumeSize"],
         description=wanted.get("Description") or "",
         parent=parent.id if parent else "",
-        encrypted=bool(wanted.get("Encrypted"))
-        or bool(parent and parent.encrypted)
-        or cloud.moto.encrypts_by_default(region.name),
-        kms_key=wanted.get("KmsKeyArn") or (parent.kms_key if parent else ""),
+        encrypted=encrypted,
+        kms_key=wanted.get("KmsKeyArn") or (parent.kms_key if parent else region.default_key if encrypted else ""),
         timeout=(wanted.get("Timeout") or 60) * cloud.windows.minute,
         unseen_puts=cloud.windows.unseen_puts,
         unseen_describes=cloud.windows.unseen_describes,

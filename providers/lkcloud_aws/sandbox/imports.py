@@ -115,6 +115,7 @@ def _task(call: Call) -> ImportTask:
     form = str(container.get("Format") or "").upper()
     if form not in FORMATS:
         raise ApiError("InvalidParameter", f"The value '{container.get('Format')}' is not a format of a disk")
+    encrypted = call.flag("Encrypted") or call.cloud.moto.encrypts_by_default(call.region.name)
     return ImportTask(
         id=new_id("import-snap"),
         bucket=name,
@@ -123,8 +124,8 @@ def _task(call: Call) -> ImportTask:
         role=call.text("RoleName") or ROLE,
         size=0,
         description=call.text("Description") or str(container.get("Description") or ""),
-        encrypted=call.flag("Encrypted") or call.cloud.moto.encrypts_by_default(call.region.name),
-        kms_key=call.text("KmsKeyId"),
+        encrypted=encrypted,
+        kms_key=call.text("KmsKeyId") or (call.region.default_key if encrypted else ""),
     )
 
 

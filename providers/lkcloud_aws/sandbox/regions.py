@@ -11,9 +11,14 @@ from lkcloud_aws.sandbox.listing import filtered
 
 
 @cache
+def _endpoints() -> Session:
+    return Session()
+
+
+@cache
 def partition(region: str) -> str:
     """Return the partition of a region: `aws`, `aws-cn`, `aws-us-gov` and so on."""
-    return Session().get_partition_for_region(region)
+    return _endpoints().get_partition_for_region(region)
 
 
 def _describe(call: Call) -> Result:
