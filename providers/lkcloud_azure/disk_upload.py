@@ -14,7 +14,7 @@ from lkcloud.errors import Conflict, ImageChanged, LkcloudError, Unreachable, Un
 from lkcloud.polling import poll
 from lkcloud.provider import Blob, Run, Source
 from lkcloud.transfer.journal import Transfer
-from lkcloud_azure import features, managed_disks, naming
+from lkcloud_azure import features, managed_disks, naming, operations
 from lkcloud_azure.data_plane import DataPlane, SharedAccess
 from lkcloud_azure.managed_disks import ManagedDisk
 from lkcloud_azure.naming import ResourceId
@@ -37,6 +37,11 @@ _SKU = "Standard_LRS"
 
 _SETTLED = 300.0
 """Seconds for a disk that another run makes or closes."""
+
+_SHOWN = 60.0
+"""Seconds until a disk that was closed says so."""
+
+_RESTING = (operations.SUCCEEDED.lower(), operations.FAILED.lower(), operations.CANCELED.lower())
 
 
 @dataclass(frozen=True)
@@ -82,9 +87,9 @@ class DiskUpload:
                 f"azure: there is a disk {disk.name}, and it is none of this image",
                 hint="delete it, or give another --name or --resource-group",
             )
-        if disk.provisioning.lower() not in ("succeeded", "failed"):
+        if disk.provisioning.lower() not in _RESTING:
             disk = self._settled()
-        if disk is not None and (disk.provisioning.lower() == "failed" or not self._fits(disk)):
+        if disk is not None and (disk.provisioning.lower() != _RESTING[0] or not self._fits(disk)):
             managed_disks.delete(self.session, self._where)
             return None
         return disk
@@ -94,7 +99,7 @@ class DiskUpload:
 
         def look() -> tuple[ManagedDisk | None] | None:
             disk = managed_disks.find(self.session, self._where)
-            return (disk,) if disk is None or disk.provisioning.lower() in ("succeeded", "failed") else None
+            return (disk,) if disk is None or disk.provisioning.lower() in _RESTING else None
 
         what = f"azure: waiting for the disk {self._where.names[-1]}"
         return poll(look, what=what, every=0.5, limit=_SETTLED, hint="run the same command again later")[0]
@@ -167,9 +172,8 @@ class DiskUpload:
             if (closed := self._closed(disk)) is None:
                 raise
             return closed
-        if (closed := self._closed(disk)) is None:
-            raise _gone(self._where)
-        return closed
+        what = f"azure: closing the disk {disk.name}"
+        return poll(lambda: self._closed(disk), what=what, every=0.5, limit=_SHOWN, hint="run the same command again")
 
     def _grant(self, disk: ManagedDisk) -> str:
         """Return a URL for writing to DISK, if it is still to be written."""

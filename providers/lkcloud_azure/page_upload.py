@@ -34,7 +34,7 @@ _TIMEOUT = 60.0
 """Seconds for one request: 4 MiB at 70 KiB/s."""
 
 
-def limits(options: AzureOptions) -> Limits:
+def _limits(options: AzureOptions) -> Limits:
     """Return how hard the engine tries."""
     return Limits(workers=options.workers, patience=_PATIENCE, attempt_timeout=_TIMEOUT, rate=options.rate)
 
@@ -55,6 +55,7 @@ class PageUpload:
     run: Run
     clears: bool
     _zeroed: list[Extent] = field(default_factory=list)
+    """What was written as zeros where nothing had been sent: Azure holds it from then on."""
 
     def __post_init__(self) -> None:
         self._buffers = Buffers(MOST)
@@ -115,7 +116,7 @@ class PageUpload:
                 self._send(pieces, self._clear, meter)
             else:
                 self._send(_parts(foreign), self._put_zeros, meter)
-                self._zeroed = foreign
+                self._zeroed = list(merge(self._zeroed, foreign))
 
     def _send(
         self,
@@ -124,7 +125,7 @@ class PageUpload:
         meter: Meter,
         transfer: Transfer | None = None,
     ) -> None:
-        how = limits(self.options)
+        how = _limits(self.options)
         send(parts, put, judge=judge, limits=how, meter=meter, transfer=transfer, least=retry_after)
 
     def _put(self, part: Part, timeout: float) -> str:
