@@ -26,7 +26,7 @@ from lkcloud.boot import Expectation, boot_test
 from lkcloud.disk import BLOCK, Disk, open_disk
 from lkcloud.disk.inspect import inspect
 from lkcloud.errors import Conflict, ImageChanged, LkcloudError
-from lkcloud.provider import Image, Launches, Leaves, Lists, Provider, Run, Source
+from lkcloud.provider import Copies, Image, Launches, Leaves, Lists, Provider, Run, Source
 from lkcloud.reporting import Meter, Silent
 from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud.transfer.journal import Journal
@@ -78,6 +78,11 @@ class ProviderContract:
     def provider(self) -> Provider:
         """Return the provider under test, pointed at an account or a stand-in."""
         raise NotImplementedError("give the suite a provider")
+
+    @pytest.fixture
+    def copying(self) -> Provider | None:
+        """Return the provider with options that name places to copy to, None if it can copy nothing."""
+        return None
 
     @pytest.fixture
     def name(self, provider: Provider) -> Iterator[str]:
@@ -236,6 +241,25 @@ class ProviderContract:
             pytest.skip("this provider cannot list images")
         image = pipeline.push(provider, disk, name=name, run=run).image
         assert [found for found in provider.images() if found.name == name] == [image]
+
+    def test_copies(self, copying: Provider | None, disk: Disk, name: str, run: Run) -> None:
+        """A copy is an image elsewhere with the same name and content, made once, and deleted as any other."""
+        if copying is None:
+            pytest.skip("this provider cannot copy images")
+        assert isinstance(copying, Copies)
+        image = pipeline.push(copying, disk, name=name, run=run).image
+        copies = copying.copy(image, run)
+        try:
+            assert copies
+            assert len({image.region, *(one.region for one in copies)}) == 1 + len(copies)
+            for one in copies:
+                assert one.ready
+                assert (one.name, one.digest, one.tags) == (image.name, image.digest, image.tags)
+            assert copying.copy(image, run) == copies
+        finally:
+            for one in (*copies, *copies):
+                copying.delete(one)
+        assert copying.get(image.id) == image
 
     def test_boots(self, provider: Provider, disk: Disk, name: str, run: Run) -> None:
         """A machine made from the image prints on its console what the disk says, and can be removed twice."""

@@ -30,6 +30,10 @@ class TestEbsDirect(ProviderContract):
     def provider(self, aws: AwsStandIn, by_ebs: Aws) -> Provider:
         return by_ebs
 
+    @pytest.fixture
+    def copying(self, aws: AwsStandIn) -> Provider:
+        return Aws(AwsOptions(copy_to=("eu-west-1", "us-west-2")))
+
 
 class TestImport(ProviderContract):
     sdk = SDK

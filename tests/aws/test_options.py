@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from lkcloud_aws import AwsOptions
-from lkcloud_aws.options import DataVolume
+from lkcloud_aws.options import DataVolume, Destination
 
 
 def test_every_option_has_a_description_and_a_default() -> None:
@@ -104,3 +104,57 @@ def test_options_are_frozen_and_unknown_ones_refused() -> None:
 def test_importing_the_provider_loads_neither_the_sdk_nor_the_stand_in() -> None:
     code = "import sys, lkcloud_aws; print(*sorted({'boto3', 'botocore', 'moto', 'urllib3'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "\n"
+
+
+UNIT = "arn:aws:organizations::123456789012:ou/o-abcdefghij/ou-abcd-12345678"
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/0123"
+
+
+def test_destinations_are_regions_with_keys() -> None:
+    options = AwsOptions(
+        copy_to=("us-west-2", f"eu-west-1={KEY}", "eu-north-1=alias/a/b"), copy_optional=("us-west-2",)
+    )
+    assert options.destinations == (
+        Destination("us-west-2", "", optional=True),
+        Destination("eu-west-1", KEY),
+        Destination("eu-north-1", "alias/a/b"),
+    )
+
+
+def test_yaml_may_write_mappings_and_numbers() -> None:
+    options = AwsOptions.model_validate(
+        {"copy_to": {"us-west-2": None, "eu-west-1": "alias/images"}, "share_with": [123456789012, UNIT]}
+    )
+    assert options.copy_to == ("us-west-2", "eu-west-1=alias/images")
+    assert options.share_with == ("123456789012", UNIT)
+    assert AwsOptions.model_validate({"share_with": 123456789012}).share_with == ("123456789012",)
+    assert AwsOptions.model_validate({"ssm_parameter": "/os/stable"}).ssm_parameter == ("/os/stable",)
+
+
+@pytest.mark.parametrize(
+    ("field", "texts", "words"),
+    [
+        ("copy_to", ("europe",), "is not REGION"),
+        ("copy_to", ("eu-west-1=",), "no KMS key"),
+        ("copy_to", ("eu-west-1=mine",), "no KMS key"),
+        ("copy_to", (f"us-west-2={KEY}",), "must be there"),
+        ("copy_to", ("eu-west-1", "eu-west-1=alias/a"), "once only"),
+        ("share_with", ("1234",), "12 digits"),
+        ("share_with", ("all",), "12 digits"),
+        ("share_with", ("arn:aws:iam::123456789012:root",), "ARN of an organization"),
+        ("share_with", ("arn:aws:organizations::123456789012:organization/o-1",), "ARN of an organization"),
+        ("ssm_parameter", ("os/stable",), "begin it with /"),
+        ("ssm_parameter", ("/os stable",), "no name"),
+        ("ssm_parameter", ("/os//stable",), "no name"),
+        ("ssm_parameter", ("/os/",), "no name"),
+        ("ssm_parameter", ("",), "no name"),
+        ("ssm_parameter", ("/aws/os",), "keeps for itself"),
+        ("ssm_parameter", ("Ssm-os",), "keeps for itself"),
+        ("ssm_parameter", ("/a" * 16,), "too long"),
+        ("ssm_parameter", ("a" * 951,), "too long"),
+        ("deregistration_protection", "maybe", "'on', 'cooldown' or 'off'"),
+    ],
+)
+def test_what_others_cannot_get_is_refused(field: str, texts: object, words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        AwsOptions.model_validate({field: texts})

@@ -3,6 +3,7 @@
 
 import base64
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -174,3 +175,50 @@ def test_uefi_data_that_is_missing_or_useless_is_an_obstacle(tmp_path: Path) -> 
     assert "cannot read" in look(tmp_path, uefi_data=tmp_path / "none")[0].problem
     path = store(tmp_path, b"AMZNUEFI" + bytes(100))
     assert "needs UEFI" in look(tmp_path, uefi_data=path, boot_mode="legacy-bios")[0].problem
+
+
+ALLY = "111111111111"
+ORGANIZATION = "arn:aws:organizations::123456789012:organization/o-abcdefghij"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"copy_to": ("us-west-2",), "public": True, "share_snapshot": True},
+        {"encrypted": True, "kms_key": ARN, "share_with": (ALLY,), "copy_to": ("us-west-2=alias/images",)},
+        {"copy_to": ("us-west-2=alias/aws/ebs",)},
+        {"region": "us-west-2", "copy_to": ("us-west-2", "eu-west-1"), "copy_optional": ("eu-west-1",)},
+        {"public": True, "share_with": (ORGANIZATION,), "share_snapshot": True},
+    ],
+)
+def test_what_can_be_copied_and_shared(tmp_path: Path, options: dict[str, object]) -> None:
+    assert look(tmp_path, **options) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"encrypted": True, "public": True}, "cannot be public"),
+        ({"public": True, "copy_to": ("eu-west-1=alias/a", "us-west-2")}, "cannot be public.*in eu-west-1$"),
+        ({"encrypted": True, "share_with": (ALLY,)}, "default key cannot be shared"),
+        (
+            {"encrypted": True, "kms_key": ARN, "share_with": (ALLY,), "copy_to": ("us-west-2",)},
+            "copy in us-west-2 would be encrypted",
+        ),
+        ({"share_with": (ALLY,), "copy_to": ("us-west-2=alias/aws/ebs",)}, "copy in us-west-2 would be encrypted"),
+        ({"share_snapshot": True}, "nobody to share it with"),
+        ({"share_snapshot": True, "share_with": (ORGANIZATION,)}, "nobody to share it with"),
+        ({"copy_to": ("eu-west-1",), "copy_optional": ("us-west-2",)}, "--copy-optional names us-west-2"),
+        ({"region": "eu-west-1", "copy_to": (f"eu-west-1={ARN}",)}, "gives it a key there"),
+    ],
+)
+def test_what_cannot_be_copied_or_shared(tmp_path: Path, options: dict[str, object], words: str) -> None:
+    [finding] = [one for one in look(tmp_path, **options) if one.obstacle]
+    assert re.search(words, finding.problem)
+    assert finding.hint
+
+
+def test_organizations_get_no_snapshot(tmp_path: Path) -> None:
+    [finding] = look(tmp_path, share_with=(ALLY, ORGANIZATION), share_snapshot=True)
+    assert not finding.obstacle
+    assert "cannot copy it" in finding.problem
