@@ -58,13 +58,13 @@ def check(session: Session, options: AzureOptions, source: Source) -> Iterator[F
             yield _missing(options)
         elif options.public and not _publisher(options):
             yield Finding(
-                "azure: a gallery that is to be public needs to say whose it is when it is made",
+                "a gallery that is to be public needs to say whose it is when it is made",
                 "give --community-prefix, --publisher-uri, --publisher-contact and --eula",
             )
         return
     if options.public and permission(shown) != COMMUNITY:
         yield Finding(
-            f"azure: the gallery {options.gallery} was not made for the community, and cannot become public",
+            f"the gallery {options.gallery} was not made for the community, and cannot become public",
             "leave out --public, or give the name of another --gallery with --create-gallery",
         )
     yield from gallery_definition.check(session, options, source)
@@ -80,7 +80,7 @@ def ensure(session: Session, options: AzureOptions, source: Source, region: str,
     if _settled(session, place) is None:
         if not options.create_gallery:
             missing = _missing(options)
-            raise NotFound(missing.problem, hint=missing.hint)
+            raise NotFound(f"azure: {missing.problem}", hint=missing.hint)
         resource_group.ensure(session, place.group, region)
         _make(session, options, region)
         run.reporter.note(f"made the gallery {options.gallery}")
@@ -118,7 +118,7 @@ def _settled(session: Session, place: ResourceId) -> "models.Gallery | None":
 
 def _missing(options: AzureOptions) -> Finding:
     return Finding(
-        f"azure: there is no gallery {options.gallery} in the resource group {options.gallery_group}",
+        f"there is no gallery {options.gallery} in the resource group {options.gallery_group}",
         "give --create-gallery to have it made, or check --gallery and --gallery-resource-group",
     )
 

@@ -97,11 +97,11 @@ def ensure(session: Session, options: AzureOptions, source: Source, region: str,
     if shown is None:
         if not options.create_gallery:
             missing = _missing(place)
-            raise NotFound(missing.problem, hint=missing.hint)
+            raise NotFound(f"azure: {missing.problem}", hint=missing.hint)
         shown = _made(session, options, source, region)
         run.reporter.note(f"made the image definition {place.names[1]}")
     for finding in differences(options, source, shown):
-        raise UsageError(finding.problem, hint=finding.hint)
+        raise UsageError(f"azure: {finding.problem}", hint=finding.hint)
     return security_type(shown)
 
 
@@ -126,7 +126,7 @@ def differences(options: AzureOptions, source: Source, shown: "models.GalleryIma
     ):
         if here.lower() != there.lower():
             yield Finding(
-                f"azure: the image definition {name} has the {what} {there}, and the image has {here}",
+                f"the image definition {name} has the {what} {there}, and the image has {here}",
                 f"give another --definition, or {flag} {there} if the image is that after all",
             )
     yield from _wishes(options, source, shown)
@@ -150,12 +150,12 @@ def _wishes(options: AzureOptions, source: Source, shown: "models.GalleryImage")
     ):
         if field in given and _words(here) != _words(there):
             yield Finding(
-                f"azure: the image definition {shown.name} has the {what} {there}, and not {here}",
+                f"the image definition {shown.name} has the {what} {there}, and not {here}",
                 f"leave out --{field.replace('_', '-')}, or give another --definition",
             )
     if uefi.chosen(options) and security.lower() not in {name.lower() for name in _SECURE_BOOT}:
         yield Finding(
-            f"azure: versions in {shown.name} have no Secure Boot keys of their own: its security type is {security}",
+            f"versions in {shown.name} have no Secure Boot keys of their own: its security type is {security}",
             f"give another --definition, with one of the security types {', '.join(_SECURE_BOOT)}",
         )
 
@@ -222,7 +222,7 @@ def _settled(session: Session, place: ResourceId) -> "models.GalleryImage | None
 def _missing(place: ResourceId) -> Finding:
     gallery, name = place.names
     return Finding(
-        f"azure: there is no image definition {name} in the gallery {gallery}",
+        f"there is no image definition {name} in the gallery {gallery}",
         "give --create-gallery to have it made, or check --definition, which is the image's name if not given",
     )
 

@@ -271,7 +271,9 @@ class GalleryVersion:
         """Raise Conflict if the version is another image's; it may be ours by now, or on its way out."""
         shown = show(self.session, place)
         state = shown.properties.provisioning_state if shown and shown.properties else None
-        if shown is None or state == "Deleting" or digest_in(shown.tags) == self.source.digest:
+        if shown is None or state == "Deleting":
+            return
+        if (tag(shown.tags, NAME), digest_in(shown.tags)) == (self.source.name, self.source.digest):
             return
         whose = tag(shown.tags, NAME) or "an image that lkcloud did not make"
         raise Conflict(

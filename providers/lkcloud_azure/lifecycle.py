@@ -17,7 +17,7 @@ from lkcloud_azure import gallery_version, images, operations
 from lkcloud_azure.errors import is_busy
 from lkcloud_azure.gallery_version import excluded, number_of
 from lkcloud_azure.naming import ResourceId
-from lkcloud_azure.options import AzureOptions
+from lkcloud_azure.options import AzureOptions, region_name
 from lkcloud_azure.session import Session
 
 if TYPE_CHECKING:
@@ -203,7 +203,8 @@ def _head(session: Session, definition: ResourceId) -> str:
 def _excluding(shown: "models.GalleryImageVersion") -> list[str]:
     """Return the regions that exclude a version from `latest` by themselves."""
     publishing = shown.properties.publishing_profile if shown.properties else None
-    return [one.name for one in (publishing.target_regions if publishing else None) or () if one.exclude_from_latest]
+    targets = (publishing.target_regions if publishing else None) or ()
+    return [region_name(one.name) for one in targets if one.exclude_from_latest]
 
 
 def _version(image: Image, otherwise: str) -> ResourceId:

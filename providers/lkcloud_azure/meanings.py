@@ -36,6 +36,9 @@ _QUOTA = re.compile(
 )
 _VHD = re.compile(r"\bVHD\b.*\b(footer|cookie|supported|size|aligned|whole number|cor+upt)", re.IGNORECASE | re.DOTALL)
 
+_SOURCE = re.compile(r"\bonly\b.*\bsources are supported\b", re.IGNORECASE | re.DOTALL)
+"""Of a version whose security type its disk does not do for (hashicorp/packer-plugin-azure#304)."""
+
 _BLOB_ROLE = "give this identity the role Storage Blob Data Contributor on the storage account (docs/azure.md)"
 _FIREWALL = (
     "let this machine through the storage account's firewall, or run inside its network; "
@@ -116,6 +119,7 @@ def of(status: int, code: str, message: str, retry_after: float, *, busy: bool) 
         # Storage tells of a signature that is over, or of a clock that is wrong, with 403.
         (code in ("AuthenticationFailed", "InvalidAuthenticationInfo") and status == 403, Refused, _CLOCK),
         (status == 401, NotAuthenticated, SIGN_IN),
+        (_SOURCE.search(message), UsageError, "give --method blob, which needs a storage account"),
         (_VHD.search(message), Refused, "run the same command again; if it stays, report it: lkcloud made that VHD"),
         (busy, Conflict, _WAIT),
         (status in (408, 500, 502, 504), Unreachable, _LATER),

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from lkcloud.disk import Disk, open_disk
 from lkcloud.disk.inspect import inspect
+from lkcloud.polling import poll
 from lkcloud.provider import Blob, Image, Run, Source
 from lkcloud.reporting import Meter, Silent
 from lkcloud.sandbox.http import Response
@@ -18,6 +19,7 @@ from lkcloud_azure.naming import COMPUTE, ResourceId
 from lkcloud_azure.register import register
 from lkcloud_azure.sandbox import AzureStandIn, Seen
 from lkcloud_azure.sandbox import disk as held_disk
+from lkcloud_azure.sandbox import gallery as held_gallery
 from lkcloud_azure.sandbox import image as held_image
 from lkcloud_azure.sandbox.cloud import LOCATION, SUBSCRIPTION, Group
 from lkcloud_azure.session import Session
@@ -172,6 +174,54 @@ def make_definition(
         ),
     )
     session.compute.gallery_images.begin_create_or_update(GROUP, "gal", name, wanted, polling_interval=0).result()
+
+
+def hold_version(
+    azure: AzureStandIn,
+    number: str,
+    *,
+    name: str = "image",
+    digest: str = DIGEST,
+    definition: str = "image",
+    state: str = "Succeeded",
+    excluded: bool = True,
+) -> held_gallery.Version:
+    """Let the stand-in hold a version that no request has made, in a definition that is there; NAME "" is not ours."""
+    cloud = azure.holdings
+    where = ResourceId(SUBSCRIPTION, GROUP, COMPUTE, ("galleries", "images", "versions"), ("gal", definition, number))
+    home = held_gallery.Region(LOCATION, 1, "Standard_LRS", excluded=False, state="Completed")
+    version = held_gallery.Version(
+        id=where,
+        location=LOCATION,
+        tags=naming.tags_of(name, digest) if name else {},
+        state=state,
+        sent={"storageProfile": {"osDiskImage": {"source": {"id": f"/a-disk-of/{name}/{digest}"}}}},
+        regions=(home,),
+        file=cloud.file("versions"),
+        size=SIZE,
+        excluded=excluded,
+    )
+    with cloud.lock:
+        cloud.add(version)
+    return version
+
+
+def open_disk_for_reading(session: Session, blob: Blob) -> None:
+    """Let somebody have access to the disk: an image made of it fails (Azure/azure-cli#10192)."""
+    from azure.mgmt.compute import models
+
+    data = models.GrantAccessData(access="Read", duration_in_seconds=600)
+    session.compute.disks.begin_grant_access(GROUP, blob.id.rpartition("/")[2], data, polling_interval=0).result()
+
+
+def close_disk(session: Session, blob: Blob) -> None:
+    """Let nobody have access to the disk any more."""
+    session.compute.disks.begin_revoke_access(GROUP, blob.id.rpartition("/")[2], polling_interval=0).result()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until CONDITION holds."""
+    poll(lambda: condition() or None, what="a test", every=0.05, limit=10, hint="look")
 
 
 def is_there(azure: AzureStandIn, blob: Blob) -> bool:

@@ -144,13 +144,13 @@ def test_what_is_missing_is_not_made_unasked(azure: AzureStandIn, session: Sessi
         ensure(session, disk, run)
     assert "--create-gallery" in raised.value.hint
     [finding] = check(session, disk)
-    assert (finding.problem, finding.hint) == (raised.value.message, raised.value.hint)
+    assert (f"azure: {finding.problem}", finding.hint) == (raised.value.message, raised.value.hint)
     make_gallery(session)
     with pytest.raises(NotFound, match="no image definition image in the gallery gal") as raised:
         ensure(session, disk, run)
     assert "--create-gallery" in raised.value.hint
     [finding] = check(session, disk)
-    assert (finding.problem, finding.hint) == (raised.value.message, raised.value.hint)
+    assert (f"azure: {finding.problem}", finding.hint) == (raised.value.message, raised.value.hint)
     assert counted(azure, "GalleryImages.CreateOrUpdate") == 0
 
 
@@ -201,7 +201,7 @@ def test_a_definition_for_other_images_is_told(
     with pytest.raises(UsageError, match=message) as raised:
         ensure(session, disk, run, create_gallery=True, **options)
     assert "--definition" in raised.value.hint
-    problems = [finding.problem for finding in check(session, disk, **options)]
+    problems = [f"azure: {finding.problem}" for finding in check(session, disk, **options)]
     assert raised.value.message in problems
 
 

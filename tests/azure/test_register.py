@@ -2,7 +2,7 @@
 """Managed images: made once, with all that the options say, whatever happens; the upload goes when it is done with."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ import pytest
 
 from lkcloud.disk import Disk
 from lkcloud.errors import Conflict, LkcloudError, NotFound, Refused, Unreachable, UsageError
-from lkcloud.polling import poll
 from lkcloud.provider import Blob, Run
 from lkcloud.transfer.journal import Journal
 from lkcloud_azure import images, naming
@@ -29,15 +28,18 @@ from tests.azure.imaging import (
     Interrupting,
     Statuses,
     account_options,
+    close_disk,
     ended,
     hold_image,
     is_there,
+    open_disk_for_reading,
     options_of,
     put_blob,
     put_disk,
     registered,
     source_of,
     tiny_disk,
+    wait_for,
 )
 from tests.azure.pushing import Noting, blobs, counted, lose_answers, once, refuse
 
@@ -197,11 +199,11 @@ def test_the_failure_of_a_making_that_another_run_began_is_told_and_it_is_made_a
     azure: AzureStandIn, session: Session, disk: Disk, blob: Blob, run: Run
 ) -> None:
     """The image says that it has failed; why, the operation says, whose handle the journal has."""
-    open_for_reading(session, blob)
+    open_disk_for_reading(session, blob)
     with pytest.raises(KeyboardInterrupt):
         registered(session, disk, blob, Run(run.journal, Interrupting()))
     wait_for(lambda: state_of(session) == "Failed")
-    close(session, blob)
+    close_disk(session, blob)
     noting = Noting()
     assert registered(session, disk, blob, Run(run.journal, noting)).ready
     [warning] = noting.warnings
@@ -210,25 +212,9 @@ def test_the_failure_of_a_making_that_another_run_began_is_told_and_it_is_made_a
     assert counted(azure, "Images.CreateOrUpdate") == 2
 
 
-def open_for_reading(session: Session, blob: Blob) -> None:
-    """Let somebody have access to the disk: an image made of it fails (Azure/azure-cli#10192)."""
-    from azure.mgmt.compute import models
-
-    data = models.GrantAccessData(access="Read", duration_in_seconds=600)
-    session.compute.disks.begin_grant_access(GROUP, blob.id.rpartition("/")[2], data, polling_interval=0).result()
-
-
-def close(session: Session, blob: Blob) -> None:
-    session.compute.disks.begin_revoke_access(GROUP, blob.id.rpartition("/")[2], polling_interval=0).result()
-
-
 def state_of(session: Session) -> str:
     found = images.find(session, options_of(), "image")
     return found.state if found else ""
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    poll(lambda: condition() or None, what="a test", every=0.05, limit=10, hint="look")
 
 
 def fail(azure: AzureStandIn, name: str = "image") -> None:
@@ -270,8 +256,8 @@ def test_an_image_that_has_failed_makes_room(
 def test_a_making_that_fails_is_done_once_more(
     azure: AzureStandIn, session: Session, disk: Disk, blob: Blob, run: Run
 ) -> None:
-    open_for_reading(session, blob)
-    once(azure, "before", "Images.CreateOrUpdate", lambda: close(session, blob), skip=1)
+    open_disk_for_reading(session, blob)
+    once(azure, "before", "Images.CreateOrUpdate", lambda: close_disk(session, blob), skip=1)
     noting = Noting()
     assert registered(session, disk, blob, Run(run.journal, noting)).ready
     assert counted(azure, "Images.CreateOrUpdate") == 2
@@ -282,13 +268,13 @@ def test_a_making_that_fails_is_done_once_more(
 def test_a_making_that_fails_twice_is_told_and_leaves_no_image(
     azure: AzureStandIn, session: Session, disk: Disk, blob: Blob, run: Run
 ) -> None:
-    open_for_reading(session, blob)
+    open_disk_for_reading(session, blob)
     with pytest.raises(Refused, match="internal execution error"):
         registered(session, disk, blob, run)
     assert images.find(session, options_of(), "image") is None
     assert is_there(azure, blob)
     assert counted(azure, "Images.CreateOrUpdate") == 2
-    close(session, blob)
+    close_disk(session, blob)
     assert registered(session, disk, blob, run).ready
 
 
