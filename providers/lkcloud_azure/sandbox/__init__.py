@@ -126,6 +126,11 @@ class AzureStandIn:
             account = ResourceId(SUBSCRIPTION, GROUP, STORAGE, ("storageAccounts",), (ACCOUNT,))
             storage_account.add(self.holdings, account, LOCATION).state = "Succeeded"
 
+    def hurry(self) -> None:
+        """Let every operation that goes on come to its end now, and return when all have."""
+        for operation in tuple(self.holdings.operations.values()):
+            operation.hurry()
+
     def image_file(self, image_id: str) -> Path:
         """Return the raw file with the bytes of a managed image or a gallery image version. Raises KeyError."""
         found = self.holdings.held(image_id)

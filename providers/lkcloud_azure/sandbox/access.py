@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -259,7 +259,9 @@ class Tokens:
     @staticmethod
     def _instance(request: Request, address: str) -> Response:
         """Say that this server is an authority; asked with `authorization_endpoint`, as MSAL does."""
-        if not request.query.get("authorization_endpoint", "").startswith(f"{address}/"):
+        # MSAL leaves the port out.
+        asked = urlsplit(request.query.get("authorization_endpoint", "")).hostname
+        if asked is None or asked != urlsplit(address).hostname:
             return _Refusal(50049, "invalid_instance", "Unknown or invalid instance.").response()
         host = address.removeprefix("https://")
         document = {

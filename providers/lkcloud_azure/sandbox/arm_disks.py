@@ -27,9 +27,9 @@ from lkcloud_azure.sandbox.vhd_footer import MIB, SIZE
 
 PATH = f"{GROUP}/providers/Microsoft.Compute/disks/{{disk}}"
 
-_SMALLEST, _LARGEST = 20 * MIB + SIZE, (32 << 40) + SIZE
-"""CreationData.upload_size_bytes of the SDK."""
 _LARGEST_GIB = 32767
+_SMALLEST, _LARGEST = 20 * MIB + SIZE, _LARGEST_GIB * GIB + SIZE
+"""CreationData.upload_size_bytes of the SDK, which calls the largest 32 TiB."""
 _TAKEN_OVER = ("osType", "hyperVGeneration", "supportedCapabilities", "securityProfile")
 """What a copy of a disk has from it."""
 _SKUS = ("Standard_LRS", "Premium_LRS", "StandardSSD_LRS", "Premium_ZRS", "StandardSSD_ZRS")

@@ -12,7 +12,7 @@ from azure.mgmt.resource.resources import models
 from lkcloud_azure.sandbox.access import TENANT
 from lkcloud_azure.sandbox.arm_call import ALL, GROUP, Answer, Body, Call, Route, tags
 from lkcloud_azure.sandbox.arm_model import body
-from lkcloud_azure.sandbox.arm_operations import Operation, started
+from lkcloud_azure.sandbox.arm_operations import Operation, OperationFailed, started
 from lkcloud_azure.sandbox.arm_versions import RESOURCES, SUBSCRIPTIONS
 from lkcloud_azure.sandbox.cloud import LOCATIONS, SUBSCRIPTION, Group
 from lkcloud_azure.sandbox.errors import ApiError
@@ -95,6 +95,14 @@ def _delete(call: Call) -> Answer:
         with cloud.lock:
             # What was made last may make use of what was made before.
             doomed = list(cloud.below(scope))[::-1]
+            if blocking := [str(resource.id) for resource in doomed if resource.blocked(cloud)]:
+                group.state = "Succeeded"
+                message = (
+                    f"Deletion of resource group '{group.name}' did not succeed after 3 attempts as resources with "
+                    f"identifiers '{', '.join(blocking)}' could not be deleted. The provisioning state of the resource "
+                    "group will be rolled back."
+                )
+                raise OperationFailed("ResourceGroupDeletionBlocked", message)
             for resource in doomed:
                 cloud.forget(resource)
         for resource in doomed:

@@ -53,6 +53,8 @@ class Operation:
     done: Event = field(default_factory=Event)
     ended: Event = field(default_factory=Event)
     """Set when the stand-in stops or is emptied."""
+    hurried: Event = field(default_factory=Event)
+    """Set when it is not to wait any longer."""
     thread: Thread | None = None
 
     def described(self) -> dict[str, Any]:
@@ -68,9 +70,25 @@ class Operation:
             said["properties"] = {"output": self.output}
         return said
 
+    def hurry(self) -> None:
+        """Let it come to its end now, and return when it has."""
+        self.hurried.set()
+        if self.thread is not None:
+            self.thread.join()
+
+    def begin(self, cloud: Cloud, seconds: float, work: Work) -> None:
+        """Do WORK, SECONDS from now in a thread of its own, or at once if that is none."""
+        if seconds > 0:
+            self.thread = Thread(target=self.run, args=(cloud, seconds, work), daemon=True)
+            self.thread.start()
+        else:
+            self.run(cloud, 0, work)
+
     def run(self, cloud: Cloud, seconds: float, work: Work) -> None:
         """Do WORK, SECONDS from now, and say how it ended."""
-        if self.ended.wait(seconds) if seconds > 0 else self.ended.is_set():
+        if seconds > 0:
+            self.hurried.wait(seconds)
+        if self.ended.is_set():
             return
         failure = None
         try:
@@ -96,11 +114,7 @@ def started(call: Call, work: Work, *, seconds: float, result: bool = False) -> 
     operation = Operation()
     operation.ended = cloud.ended
     cloud.operations[operation.id] = operation
-    if seconds > 0:
-        operation.thread = Thread(target=operation.run, args=(cloud, seconds, work), daemon=True)
-        call.deferred.append(operation.thread.start)
-    else:
-        call.deferred.append(lambda: operation.run(cloud, 0, work))
+    call.deferred.append(lambda: operation.begin(cloud, seconds, work))
     url = f"{call.address}/subscriptions/{SUBSCRIPTION}{_place(call)}/{operation.id}?api-version={call.version}"
     headers = {"Retry-After": str(cloud.windows.retry_after)}
     if call.route.namespace:

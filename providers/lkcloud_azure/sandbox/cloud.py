@@ -71,6 +71,11 @@ class Resource(ABC):
     def removed(self, cloud: "Cloud") -> None:  # noqa: B027 - most have nothing outside
         """Give back what it has outside: bytes, machines. Called without the lock, when it can be found no more."""
 
+    def blocked(self, cloud: "Cloud") -> bool:
+        """Tell whether it cannot be deleted now, not even with its resource group."""
+        del cloud
+        return False
+
     def busy(self) -> bool:
         """Tell whether something runs for it, which keeps an unused sandbox from ending."""
         return False
@@ -183,8 +188,7 @@ class Cloud:
         """Hold nothing any more; whatever goes on is ended. The caller does not hold the lock."""
         self.ended.set()
         for operation in tuple(self.operations.values()):
-            if operation.thread is not None:
-                operation.thread.join()
+            operation.hurry()
         with self.lock:
             held = list(self.resources.values())[::-1]
             for table in (self.groups, self.resources, self.operations, self.lagging, self.registering):

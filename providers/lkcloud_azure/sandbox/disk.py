@@ -58,6 +58,10 @@ class Disk(Resource):
         pages = self.upload or self.export
         return pages is not None and cloud.grants.granted(pages)
 
+    def blocked(self, cloud: Cloud) -> bool:
+        """Tell whether a URL keeps it from being deleted (Azure/azure-cli#6927)."""
+        return self.active(cloud)
+
     def top(self) -> dict[str, Any]:
         """Return what its document has beside `properties`."""
         tier = self.sku.partition("_")[0].removesuffix("SSD")
