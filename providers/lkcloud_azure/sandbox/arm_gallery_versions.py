@@ -37,8 +37,8 @@ _FIXED = ("replicationMode", "storageAccountType", "storageAccountStrategy")
 def _put(call: Call) -> Answer:
     call.group()
     call.parents("write")
-    definition = call.cloud.get(Definition, str(call.id).rpartition("/versions/")[0])
-    gallery = call.cloud.get(Gallery, str(call.id).partition("/images/")[0])
+    definition = call.cloud.get(Definition, call.id.parent)
+    gallery = call.cloud.get(Gallery, call.id.parent.parent)
     assert definition is not None
     assert gallery is not None
     sent = body(call, models.GalleryImageVersion)
@@ -199,7 +199,7 @@ def _kept(version: Version, wanted: tuple[Region, ...]) -> tuple[Region, ...]:
 
 def _patch(call: Call) -> Answer:
     version = call.find(Version)
-    gallery = call.cloud.get(Gallery, str(call.id).partition("/images/")[0])
+    gallery = call.cloud.get(Gallery, call.id.parent.parent)
     assert gallery is not None
     sent = body(call, models.GalleryImageVersionUpdate)
     return _changed(
