@@ -67,6 +67,19 @@ def released(session: Session, image: Image) -> bool:
     return shown is not None and not gallery_version.excluded(shown)
 
 
+def in_the_way(session: Session, place: ResourceId, error: LkcloudError) -> bool:
+    """Tell whether ERROR says of an image that something else is done with it, which will be over after a while.
+
+    Azure has many words for that, so that the image's state is looked at as well.
+    """
+    if is_busy(error.__cause__):
+        return True
+    if status_of(error.__cause__) != 409:
+        return False
+    found = get(session, str(place))
+    return found is not None and found.state in ("Creating", gallery_version.UPDATING, "Deleting")
+
+
 def delete(session: Session, image: Image) -> None:
     """Delete the image and wait until it is gone; what is gone is no error.
 
@@ -80,7 +93,7 @@ def delete(session: Session, image: Image) -> None:
         try:
             operations.wait(session, operations.begin(session, doing, request), doing=doing, limit=_BUSY)
         except LkcloudError as error:
-            if is_busy(error.__cause__):
+            if in_the_way(session, place, error):
                 return None
             if status_of(error.__cause__) != 404:
                 raise

@@ -14,9 +14,8 @@ from lkcloud.errors import LkcloudError, NotFound, UsageError
 from lkcloud.polling import poll
 from lkcloud.provider import Deprecation, Image, Run, Status
 from lkcloud_azure import gallery_version, images, operations
-from lkcloud_azure.errors import is_busy
 from lkcloud_azure.gallery_version import excluded, number_of
-from lkcloud_azure.naming import ResourceId
+from lkcloud_azure.naming import ResourceId, word
 from lkcloud_azure.options import AzureOptions, region_name
 from lkcloud_azure.session import Session
 
@@ -143,11 +142,16 @@ def _change(session: Session, place: ResourceId, wanted: Change, run: Run, stage
         doing = f"changing version {number} of {place.names[1]}"
 
         def attempt() -> bool | None:
+            shown = _shown(session, place)
+            state = word(shown.properties.provisioning_state if shown.properties else None)
+            if state not in (operations.SUCCEEDED, operations.FAILED, operations.CANCELED):
+                meter.status(state)
+                return None  # something else is done with it
             try:
-                operation = operations.begin(session, doing, _update(session, place, wanted))
+                operation = operations.begin(session, doing, _update(session, place, shown, wanted))
                 operations.wait(session, operation, doing=doing, limit=_UPDATE, meter=meter)
             except LkcloudError as error:
-                if is_busy(error.__cause__):
+                if images.in_the_way(session, place, error):
                     return None
                 raise
             return True
@@ -164,7 +168,9 @@ def _change(session: Session, place: ResourceId, wanted: Change, run: Run, stage
     return True
 
 
-def _update(session: Session, place: ResourceId, wanted: Change) -> Callable[..., object]:
+def _update(
+    session: Session, place: ResourceId, shown: "models.GalleryImageVersion", wanted: Change
+) -> Callable[..., object]:
     """Return the request of the SDK that makes the change.
 
     The profile is sent whole, as Azure shows it: where regions are named, all have to be, as the others would lose
@@ -172,7 +178,6 @@ def _update(session: Session, place: ResourceId, wanted: Change) -> Callable[...
     """
     from azure.mgmt.compute import models
 
-    shown = _shown(session, place)
     assert shown.properties is not None
     profile = shown.properties.publishing_profile or models.GalleryImageVersionPublishingProfile()
     profile.published_date = None  # is Azure's own
