@@ -13,7 +13,7 @@ from lkcloud.errors import LkcloudError, Refused, UsageError
 from lkcloud.polling import poll
 from lkcloud.provider import Image, Run
 from lkcloud.reporting import Meter
-from lkcloud_azure import naming, operations, vm_network, vm_removal, vm_request, vm_sizes
+from lkcloud_azure import naming, operations, resource_group, vm_network, vm_removal, vm_request, vm_sizes
 from lkcloud_azure.errors import code_of, explain, status_of
 from lkcloud_azure.naming import ResourceId
 from lkcloud_azure.options import AzureOptions
@@ -195,6 +195,7 @@ class Launcher:
         session, name, tags = self.session, machine.name, self._tags
         location = self._location(image)
         meter.status("network")
+        resource_group.ensure(session, machine.group, location)
         subnet = self.options.subnet or vm_network.make_network(session, machine.place, location=location, tags=tags)
         interface = vm_network.make_interface(session, machine.place, location=location, tags=tags, subnet=subnet)
         password = vm_request.new_password()
@@ -245,7 +246,7 @@ class Launcher:
         poll(
             seen,
             what=f"azure: {doing}",
-            every=0.5,
+            every=0.25,
             limit=_STARTING,
             hint="give another --vm-size or --location, or try again later",
         )

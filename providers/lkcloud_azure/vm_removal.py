@@ -53,7 +53,7 @@ def remove(session: Session, group: str, name: str, *, limit: float = LIMIT) -> 
     def look() -> bool | None:
         return all(_delete(session, what, request) for what, request in deletes) or None
 
-    poll(look, what=f"azure: removing {name}", every=1.0, limit=limit, hint=_HINT)
+    poll(look, what=f"azure: removing {name}", every=0.5, limit=limit, hint=_HINT)
 
 
 def _delete(session: Session, what: str, request: Callable[..., Any]) -> bool:
@@ -97,9 +97,8 @@ def machines(session: Session, options: AzureOptions, name: str) -> Iterator[Blo
         except NotFound:
             return  # There is no such resource group.
         for one in shown:
-            tags = one.tags or {}
-            stem = str(one.name or "").lower()
-            if naming.IMAGE not in tags or not _NAME.fullmatch(stem) or name not in ("", tags.get(naming.NAME)):
+            image, stem = naming.tag(one.tags, naming.NAME), str(one.name or "").lower()
+            if not naming.tag(one.tags, naming.IMAGE) or not _NAME.fullmatch(stem) or name not in ("", image):
                 continue
             state = str(one.properties.provisioning_state) if one.properties else ""
             found.setdefault(
@@ -109,9 +108,8 @@ def machines(session: Session, options: AzureOptions, name: str) -> Iterator[Blo
                     region_name(one.location or ""),
                     str(machine_id(session, group, stem)),
                     KIND,
-                    tags.get(naming.NAME, ""),
-                    "",
-                    state,
+                    image,
+                    state=state,
                 ),
             )
     yield from found.values()

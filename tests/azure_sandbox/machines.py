@@ -12,8 +12,10 @@ from azure.mgmt.compute.operations import VirtualMachinesOperations
 
 from lkcloud.sandbox.qemu import missing
 from lkcloud.sandbox.tinydisk import write_tiny_disk
-from lkcloud_azure.naming import ResourceId
+from lkcloud_azure.naming import COMPUTE, ResourceId
 from lkcloud_azure.sandbox import AzureStandIn, sparse
+from lkcloud_azure.sandbox.cloud import SUBSCRIPTION
+from lkcloud_azure.sandbox.gallery import Definition, Gallery, Region, Version
 from lkcloud_azure.sandbox.image import Image
 from lkcloud_azure.session import Session
 from tests.azure_sandbox.networks import GROUP, PLACE, QUICK, Networks
@@ -27,6 +29,79 @@ needs_qemu = pytest.mark.skipif(
 needs_uefi = pytest.mark.skipif(
     bool(missing("x86_64", "uefi")), reason=f"needs the Debian packages {missing('x86_64', 'uefi')}"
 )
+
+
+def hold_image(
+    azure: AzureStandIn,
+    disk: Path,
+    group: str,
+    name: str = "image",
+    *,
+    generation: str = "V1",
+    state: str = "Generalized",
+    location: str = PLACE,
+) -> Image:
+    """Hold a managed image, as if it had been made of DISK; how images are made is tested elsewhere."""
+    cloud = azure.holdings
+    file = cloud.file("images")
+    sparse.copy(disk, file)
+    image = Image(
+        id=ResourceId(SUBSCRIPTION, group, COMPUTE, ("images",), (name,)),
+        location=location,
+        tags={},
+        state="Succeeded",
+        sent={"storageProfile": {"osDisk": {"osType": "Linux", "osState": state}}},
+        generation=generation,
+        file=file,
+        size=file.stat().st_size,
+    )
+    with cloud.lock:
+        cloud.add(image)
+    return image
+
+
+def hold_version(
+    azure: AzureStandIn,
+    disk: Path,
+    group: str,
+    *,
+    generation: str = "V2",
+    architecture: str = "x64",
+    state: str = "Generalized",
+    regions: tuple[str, ...] = (PLACE,),
+    excluded: bool = False,
+    number: str = "1.0.0",
+    **features: str,
+) -> Version:
+    """Hold a version of the image definition `definition` in the gallery `gallery`, as if it had been made of DISK."""
+    cloud = azure.holdings
+    gallery = ResourceId(SUBSCRIPTION, group, COMPUTE, ("galleries",), ("gallery",))
+    place = gallery.child("images", "definition")
+    sent = {
+        "osType": "Linux",
+        "osState": state,
+        "hyperVGeneration": generation,
+        "architecture": architecture,
+        "identifier": {"publisher": "p", "offer": "o", "sku": "s"},
+    }
+    file = cloud.file("images")
+    sparse.copy(disk, file)
+    common = {"location": PLACE, "tags": {}, "state": "Succeeded"}
+    said = tuple({"name": name, "value": value} for name, value in features.items())
+    version = Version(
+        id=place.child("versions", number),
+        sent={"storageProfile": {}},
+        regions=tuple(Region(name, 1, "Standard_LRS", excluded=False, state="Completed") for name in regions),
+        file=file,
+        size=file.stat().st_size,
+        excluded=excluded,
+        **common,
+    )
+    with cloud.lock:
+        cloud.add(Gallery(id=gallery, description="", sharing={}, **common))
+        cloud.add(Definition(id=place, sent=sent, features=said, **common))
+        cloud.add(version)
+    return version
 
 
 @dataclass(frozen=True)
@@ -69,25 +144,8 @@ class Machines:
     def image(
         self, name: str = "image", *, generation: str = "V1", state: str = "Generalized", location: str = PLACE
     ) -> Image:
-        """Hold a managed image, as if it had been made of `disk`; how images are made is tested elsewhere."""
-        cloud = self.cloud.holdings
-        file = cloud.file("images")
-        sparse.copy(self.disk(), file)
-        named = ResourceId.parse(self.id(f"images/{name}"))
-        assert named is not None
-        image = Image(
-            id=named,
-            location=location,
-            tags={},
-            state="Succeeded",
-            sent={"storageProfile": {"osDisk": {"osType": "Linux", "osState": state}}},
-            generation=generation,
-            file=file,
-            size=file.stat().st_size,
-        )
-        with cloud.lock:
-            cloud.add(image)
-        return image
+        """Hold a managed image of `disk`."""
+        return hold_image(self.cloud, self.disk(), GROUP, name, generation=generation, state=state, location=location)
 
     def body(
         self,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The image that a machine is made from: a managed image, or a version in a gallery."""
+"""The image that a machine is made from: a managed image, a version in a gallery, or the latest of a definition."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,7 @@ from pathlib import Path
 from lkcloud_azure.naming import ResourceId
 from lkcloud_azure.sandbox.arm_call import Body, Call, required
 from lkcloud_azure.sandbox.errors import ApiError
+from lkcloud_azure.sandbox.gallery import Definition, Version, latest
 from lkcloud_azure.sandbox.image import Image
 from lkcloud_azure.sandbox.vm_sizes import Architecture
 
@@ -42,11 +43,45 @@ def find(call: Call, reference: Body | None, location: str) -> Source:
     named = ResourceId.parse(text)
     if named is not None and named.is_of("images"):
         return _managed(call, named, location)
-    raise ApiError(
-        400,
-        "InvalidParameter",
-        f"The value of parameter imageReference.id is invalid: {text}.",
-        target="imageReference",
+    if named is not None and named.is_of("galleries", "images", "versions"):
+        return _version(call, call.cloud.get(Version, named), named, location)
+    if named is not None and named.is_of("galleries", "images"):
+        return _latest(call, named, location)
+    message = f"The value '{text}' of parameter 'imageReference.id' is invalid."
+    raise ApiError(400, "InvalidParameter", message, target="imageReference.id")
+
+
+def _latest(call: Call, named: ResourceId, location: str) -> Source:
+    found = latest(call.cloud, named, location)
+    if found is None:
+        message = f'There is no latest image version exists for "{named}"'
+        raise ApiError(404, "GalleryImageNotFound", message, target="imageReference")
+    return _version(call, found, found.id, location)
+
+
+def _version(call: Call, version: Version | None, named: ResourceId, location: str) -> Source:
+    call.require_linked("Microsoft.Compute/galleries/images/versions/read", named)
+    there = version.region(location) if version is not None else None
+    if version is None or there is None or there.state != "Completed":
+        # https://learn.microsoft.com/azure/virtual-machines/troubleshooting-shared-images, which has no code.
+        message = (
+            f"The gallery image {named} is not available in {location} region. Please contact image owner to replicate "
+            "to this region, or change your requested region."
+        )
+        raise ApiError(404, "GalleryImageNotFound", message, target="imageReference")
+    definition = call.cloud.get(Definition, version.definition_id)
+    assert definition is not None, "a version is in a definition"
+    controllers = definition.feature("DiskControllerTypes") or definition.feature("DiskControllerType") or "SCSI"
+    return Source(
+        id=version.id,
+        file=version.file,
+        size=version.size,
+        os_type=str(definition.sent["osType"]),
+        generalized=definition.sent["osState"] == "Generalized",
+        generation=definition.generation,
+        architecture="Arm64" if definition.architecture == "Arm64" else "x64",
+        controllers=tuple(name.strip() for name in controllers.split(",")),
+        security=definition.security,
     )
 
 
