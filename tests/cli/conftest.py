@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program in a folder of its own, and an AWS on this machine for it."""
+"""The program in a folder of its own, and clouds on this machine for it."""
 
 import subprocess
 import sys
@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.azure_standin import azure, serving_azure
 from tests.gcp_standin import gcp, serving_gcp
 from tests.standin import aws, serving
 
-__all__ = ["aws", "gcp", "serving", "serving_gcp"]
+__all__ = ["aws", "azure", "gcp", "serving", "serving_azure", "serving_gcp"]
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
