@@ -109,6 +109,7 @@ def test_without_credentials(lkcloud: Command, tiny: Path, monkeypatch: pytest.M
     assert "gcloud auth application-default login" in done.stderr
 
 
-def test_clouds_that_cannot_share_say_so(lkcloud: Command) -> None:
-    assert "aws" not in lkcloud("share", "--help").stdout
-    assert "aws cannot share images yet" in lkcloud("share", "aws", "x", code=2).stderr
+def test_clouds_that_cannot_copy_say_so(lkcloud: Command) -> None:
+    assert "gcp" not in lkcloud("copy", "--help").stdout
+    assert "gcp cannot copy images yet" in lkcloud("copy", "gcp", "x", code=2).stderr
+    assert "gcp cannot protect images yet" in lkcloud("protect", "gcp", "x", code=2).stderr
