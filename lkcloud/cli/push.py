@@ -3,8 +3,9 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,6 +45,49 @@ Timeout = Annotated[float, typer.Option("--timeout", min=1, help="Seconds until 
 Keep = Annotated[bool, typer.Option("--keep", help="Leave the test machine running.")]
 
 
+Name = Annotated[str, typer.Option("--name", "-n", help="Name of the image. [default: that of the file]")]
+Description = Annotated[str, typer.Option("--description", help="Text that the cloud keeps with it.")]
+Replacing = Annotated[
+    bool, typer.Option("--replace", help="Put it in the place of an image with this name and other content.")
+]
+Test = Annotated[
+    bool | None,
+    typer.Option(
+        "--test/--no-test",
+        help="Boot it and read its console. [default: only if it is then to be copied, shared or promoted]",
+        show_default=False,
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and make nothing.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A push as the flags have it: IMAGE becomes the image NAME ("" = that of the file)."""
+
+    image: Path
+    name: str
+    description: str
+    replacing: bool
+    test: bool | None
+    """None: only if it is then to be copied, shared or promoted."""
+    expect: tuple[str, ...]
+    timeout: float
+    keep: bool
+    sandbox: bool
+    dry_run: bool
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a push came to: the image, its copies, and the boot that was seen, None if it was not booted."""
+
+    pushed: "Pushed"
+    copies: "tuple[Image, ...]"
+    booted: "Boot | None"
+
+
 def command(cloud: str) -> Callable[..., None]:
     """Return the function behind `lkcloud push CLOUD`."""
 
@@ -53,73 +97,72 @@ def command(cloud: str) -> Callable[..., None]:
         image: Annotated[
             Path, typer.Argument(metavar="IMAGE", help="A raw disk; or .gz, .xz, .zst, qcow2, VMDK, VHD(X).")
         ],
-        name: Annotated[str, typer.Option("--name", "-n", help="Name of the image. [default: that of the file]")] = "",
-        description: Annotated[str, typer.Option("--description", help="Text that the cloud keeps with it.")] = "",
-        replacing: Annotated[
-            bool, typer.Option("--replace", help="Put it in the place of an image with this name and other content.")
-        ] = False,
-        test: Annotated[
-            bool | None,
-            typer.Option(
-                "--test/--no-test",
-                help="Boot it and read its console. [default: only if it is then to be copied, shared or promoted]",
-                show_default=False,
-            ),
-        ] = None,
+        name: Name = "",
+        description: Description = "",
+        replacing: Replacing = False,
+        test: Test = None,
         expect: Expect = [],  # noqa: B006 - typer copies it
         timeout: Timeout = 300.0,
         keep: Keep = False,
         sandbox: Sandbox = False,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and make nothing.")] = False,
+        dry_run: DryRun = False,
         as_json: Json = False,
         **values: Any,
     ) -> None:
-        SETTINGS.json = as_json
-        options = chosen(cloud, registry.options_of(registry.load(cloud)), ctx, values)
-        from lkcloud import boot, pipeline
-        from lkcloud.disk import open_disk
-
-        expectation = boot.Expectation(patterns=tuple(expect), timeout=timeout)
-        leading = given(type(options), ctx, Used.COPY, Used.SHARE, Used.PROMOTE)
-        if test is None:
-            test = bool(leading)
-        if (expect or keep) and not test:
-            raise UsageError("--expect and --keep are of no use without --test", hint="add --test")
-        place = same_place(ctx, type(options))
-        with (
-            running(cloud, sandbox=sandbox, remembering=not dry_run) as run,
-            open_disk(image, reporter=run.reporter) as disk,
-        ):
-            # Anew: the sandbox has its own words in the environment.
-            provider = registry.make(cloud, chosen(cloud, type(options), ctx, values))
-            if test and not isinstance(provider, Launches):
-                raise UsageError(f"{cloud} cannot boot a test machine", hint="leave --test out")
-            if leading and not test:
-                run.reporter.warn(f"{', '.join(leading)}: it has not been seen to boot")
-            title = name or default_name(image)
-            if dry_run:
-                planned = pipeline.plan(
-                    provider, disk, name=title, run=run, description=description, replacing=replacing
-                )
-                _print_plan(planned, as_json=as_json)
-                return
-            try:
-                pushed = pipeline.push(
-                    provider, disk, name=title, run=run, description=description, replacing=replacing
-                )
-            except LkcloudError as error:
-                removal = pipeline.removal_command(cloud, title)
-                error.hint = error.hint.replace(removal, removal + place)
-                raise
-            booted = None
-            if test and isinstance(provider, Launches):
-                booted = _tested(provider, pushed, run, expectation, keep=keep, place=place)
-            copies = pipeline.copy(provider, pushed.image, run=run, replacing=replacing)
-            pipeline.publish(provider, pushed.image, run=run, copies=copies)
-            _print_pushed(pushed, copies, booted, run, as_json=as_json, place=place)
+        order = Order(
+            image, name, description, replacing, test, tuple(expect), timeout, keep, sandbox, dry_run, as_json
+        )
+        carry_out(cloud, order, ctx, values)
 
     push.__doc__ = f"Make IMAGE an image on {cloud}, and print its id; those of its copies on lines of their own."
     return push
+
+
+def carry_out(cloud: str, order: Order, ctx: typer.Context, values: Mapping[str, Any]) -> Done | None:
+    """Make the image of ORDER on CLOUD, test, copy and publish it as the flags say, and print what came of it.
+
+    CTX and VALUES are the command's, with the cloud's options among them. Returns None for a dry run. Raises what the
+    pipeline raises, BootFailed, and UsageError for flags that do not go together.
+    """
+    SETTINGS.json = order.as_json
+    options = chosen(cloud, registry.options_of(registry.load(cloud)), ctx, values)
+    from lkcloud import boot, pipeline
+    from lkcloud.disk import open_disk
+
+    expectation = boot.Expectation(patterns=order.expect, timeout=order.timeout)
+    leading = given(type(options), ctx, Used.COPY, Used.SHARE, Used.PROMOTE)
+    test = bool(leading) if order.test is None else order.test
+    if (order.expect or order.keep) and not test:
+        raise UsageError("--expect and --keep are of no use without --test", hint="add --test")
+    place = same_place(ctx, type(options))
+    with (
+        running(cloud, sandbox=order.sandbox, remembering=not order.dry_run) as run,
+        open_disk(order.image, reporter=run.reporter) as disk,
+    ):
+        # Anew: the sandbox has its own words in the environment.
+        provider = registry.make(cloud, chosen(cloud, type(options), ctx, values))
+        if test and not isinstance(provider, Launches):
+            raise UsageError(f"{cloud} cannot boot a test machine", hint="leave --test out")
+        if leading and not test:
+            run.reporter.warn(f"{', '.join(leading)}: it has not been seen to boot")
+        name, description, replacing = order.name or default_name(order.image), order.description, order.replacing
+        if order.dry_run:
+            planned = pipeline.plan(provider, disk, name=name, run=run, description=description, replacing=replacing)
+            _print_plan(planned, as_json=order.as_json)
+            return None
+        try:
+            pushed = pipeline.push(provider, disk, name=name, run=run, description=description, replacing=replacing)
+        except LkcloudError as error:
+            removal = pipeline.removal_command(cloud, name)
+            error.hint = error.hint.replace(removal, removal + place)
+            raise
+        booted = None
+        if test and isinstance(provider, Launches):
+            booted = _tested(provider, pushed, run, expectation, keep=order.keep, place=place)
+        copies = pipeline.copy(provider, pushed.image, run=run, replacing=replacing)
+        pipeline.publish(provider, pushed.image, run=run, copies=copies)
+        _print_pushed(pushed, copies, booted, run, as_json=order.as_json, place=place)
+        return Done(pushed, copies, booted)
 
 
 def default_name(image: Path) -> str:
