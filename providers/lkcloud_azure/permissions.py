@@ -31,9 +31,11 @@ def of_group(options: AzureOptions) -> list[str]:
         ]
         if options.keep_upload:
             actions.remove(f"{_DISKS}/delete")
-    if options.gallery is None or (options.method == "disk" and options.security_type.endswith("Supported")):
-        # Of a version for Trusted Launch it is made in between.
+    if options.gallery is None:
         actions += [f"{_IMAGES}/{verb}" for verb in ("read", "write")]
+    elif options.method == "disk" and options.security_type.endswith("Supported"):
+        # A managed image is made in between, and deleted again.
+        actions += [f"{_IMAGES}/{verb}" for verb in ("read", "write", "delete")]
     if options.gallery is None and options.share_with:
         actions += _SHARING
     return actions
