@@ -83,7 +83,7 @@ def _put(call: Call) -> Answer:
 
 
 def _parent(call: Call) -> str:
-    return str(call.id).rpartition("/images/")[0]
+    return str(call.id.parent)
 
 
 def _check_identifier(call: Call, identifier: Mapping[str, str]) -> None:
