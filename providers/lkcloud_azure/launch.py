@@ -31,6 +31,10 @@ _STARTING = 900.0
 _READABLE = 30 * 60.0
 """Seconds for which the URL of a console is asked again; Azure gives it for 60 minutes at least, unless told."""
 
+_LOG_LATE = 180.0
+"""Seconds for which the log of a machine that has stopped is waited for; Azure says no more than that it comes with a
+delay, and some have waited for minutes (Azure/azure-init#38)."""
+
 _PATIENCE = 30
 """Seconds for connecting to the log, and between two reads of it."""
 
@@ -44,14 +48,19 @@ _NO_ROOM = re.compile(
 """https://learn.microsoft.com/troubleshoot/azure/virtual-machines/windows/allocation-failure and
 https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-sku-not-available"""
 
+_ROOM_HINT = "give another --vm-size or --location, or try again later"
+_QUOTA_HINT = "give another --vm-size or --location, or ask for a higher quota in the portal"
+
 
 @dataclass
 class _Console:
-    """What the serial console has shown, and the URL it is read from until UNTIL (of time.monotonic)."""
+    """What the serial console has shown, and the URL it is read from until UNTIL; times are of time.monotonic."""
 
     text: str = ""
     url: str = ""
     until: float = 0.0
+    stopped: float = 0.0
+    """When the machine was first seen stopped."""
 
     @cached_property
     def client(self) -> "PipelineClient[Any, Any]":
@@ -129,9 +138,18 @@ class VirtualMachine:
         return Standing.of(shown.statuses)
 
     def state(self) -> str:
-        """Return `starting`, `running`, `stopped`, or `failed:` and Azure's reason."""
-        standing = self.standing()
-        return "stopped" if standing is None else standing.state
+        """Return `starting`, `running`, `stopped`, or `failed:` and Azure's reason.
+
+        A guest that is done in seconds has stopped before Azure has written any of its log. As long as there is none,
+        for some minutes, it is still `running`: its last words are still to come.
+        """
+        standing, console = self.standing(), self._console
+        if standing is None:
+            return "stopped"
+        if standing.state != "stopped" or standing.leaving or console.text:
+            return standing.state
+        console.stopped = console.stopped or time.monotonic()
+        return "running" if time.monotonic() < console.stopped + _LOG_LATE else "stopped"
 
     def terminate(self) -> None:
         """Remove it with its disk, its interface and its network, and wait until they are gone. Again is no error."""
@@ -248,13 +266,13 @@ class Launcher:
             what=f"azure: {doing}",
             every=0.25,
             limit=_STARTING,
-            hint="give another --vm-size or --location, or try again later",
+            hint=_ROOM_HINT,
         )
 
     def _remove_after(self, error: BaseException, machine: VirtualMachine, run: Run) -> None:
         """Remove MACHINE because of ERROR; a failure is a note to ERROR, and is told."""
         try:
-            vm_removal.remove(self.session, machine.group, machine.name)
+            vm_removal.remove(self.session, machine.group, machine.name, waiting=run.reporter.note)
         except LkcloudError as other:
             error.add_note(f"the test machine {machine.id} may be running: {other.message}")
         except BaseException:  # a second Ctrl-C
@@ -288,7 +306,8 @@ def _refusal(error: LkcloudError) -> LkcloudError:
     """Return the error for an answer that says no, with a hint that fits a test machine."""
     cause = error.__cause__
     if _is_no_room(cause):
-        return Refused(error.message, hint="give another --vm-size or --location, or try again later")
+        quota = "quota" in f"{code_of(cause)} {cause}".lower()
+        return Refused(error.message, hint=_QUOTA_HINT if quota else _ROOM_HINT)
     code, message = code_of(cause), str(cause).lower()
     if status_of(cause) == 400 and code in ("InvalidParameter", "BadRequest"):
         for words, hint in (
@@ -306,5 +325,5 @@ def _failed(standing: Standing, doing: str) -> LkcloudError:
     """Return the error for a machine that Azure began to make and could not start."""
     text = f"azure: {doing}: {one_line(standing.failure)}"
     if _NO_ROOM.match(standing.detail):
-        return Refused(text, hint="give another --vm-size or --location, or try again later")
+        return Refused(text, hint=_ROOM_HINT)
     return Refused(text, hint="see what Azure says of this image and size, or give another --vm-size")

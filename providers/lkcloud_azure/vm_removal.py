@@ -35,12 +35,16 @@ _SUPERSEDED = ("Canceled", "CanceledAndSupersededDueToAnotherOperation")
 _HINT = "it is still being removed: look for the tag lkcloud-image with `az resource list --tag lkcloud-image`"
 
 
-def remove(session: Session, group: str, name: str, *, limit: float = LIMIT) -> None:
+def remove(
+    session: Session, group: str, name: str, *, limit: float = LIMIT, waiting: Callable[[str], None] | None = None
+) -> None:
     """Remove the machine called NAME, its interface, its disk and its network, and wait until they are gone.
 
     What is gone already is no error. Something that is still in use is tried again, beginning with the machine: one
-    whose making was asked for without an answer may have come to be in the meantime, and holds its interface.
+    whose making was asked for without an answer may have come to be in the meantime, and holds its interface. WAITING
+    is told once if that is so.
     """
+    told = False
     compute, network = session.compute, session.network
     deletes: tuple[tuple[str, Callable[..., Any]], ...] = (
         # A guest that does not know how to shut down is not waited for.
@@ -51,7 +55,14 @@ def remove(session: Session, group: str, name: str, *, limit: float = LIMIT) -> 
     )
 
     def look() -> bool | None:
-        return all(_delete(session, what, request) for what, request in deletes) or None
+        nonlocal told
+        for what, request in deletes:
+            if not _delete(session, what, request):
+                if waiting is not None and not told:
+                    waiting(f"{what} is still in use; Azure lets go of it within some three minutes")
+                    told = True
+                return None
+        return True
 
     poll(look, what=f"azure: removing {name}", every=0.5, limit=limit, hint=_HINT)
 

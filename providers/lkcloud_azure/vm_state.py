@@ -64,11 +64,16 @@ class Standing:
         return self.provisioning != "creating" or self._of_guest
 
     @property
+    def leaving(self) -> bool:
+        """Whether it is being deleted."""
+        return self.provisioning == "deleting"
+
+    @property
     def state(self) -> str:
         """Return `starting`, `running`, `stopped` or `failed: REASON`."""
         if self.failure:
             return f"failed: {self.failure}"
-        if self.provisioning == "deleting":
+        if self.leaving:
             return "stopped"
         if self.power == "running":
             return "running"

@@ -251,7 +251,26 @@ def test_states_are_told_in_the_houses_words(
         return statuses(*codes, message="why") if told else None
 
     azure.traffic.hooks.append(hook)
-    assert VirtualMachine(session, GROUP, "lkcloud-test-0123456789abcdef").state() == state
+    standing = VirtualMachine(session, GROUP, "lkcloud-test-0123456789abcdef").standing()
+    assert standing is not None
+    assert standing.state == state
+
+
+@needs_qemu
+def test_a_guest_that_is_done_before_there_is_a_log(
+    azure: AzureStandIn, session: Session, image: Image, run: Run
+) -> None:
+    azure.windows.boot_log = 60.0
+    machine = launcher(session, image).launch(run)
+    deadline = time.monotonic() + 30
+    while (standing := machine.standing()) is None or standing.state != "stopped":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert (machine.state(), machine.console()) == ("running", "")
+    azure.windows.boot_log = 0.0
+    assert "hello-from-azure" in machine.console()
+    assert machine.state() == "stopped"
+    machine.terminate()
 
 
 def test_a_machine_that_does_not_exist_is_stopped_and_silent(azure: AzureStandIn, session: Session) -> None:
@@ -320,6 +339,7 @@ def test_a_region_without_room_is_told_with_what_to_do(
         launcher(session, image).launch(run)
     assert "--vm-size" in raised.value.hint
     assert "--location" in raised.value.hint
+    assert ("quota" in raised.value.hint) == ("quota" in f"{code} {said}".lower())
     assert counted(azure, "VirtualMachines.CreateOrUpdate") == 2
     assert left(azure) == []
 
@@ -327,8 +347,11 @@ def test_a_region_without_room_is_told_with_what_to_do(
 def test_a_size_of_the_users_is_the_only_one(azure: AzureStandIn, session: Session, image: Image, run: Run) -> None:
     azure.windows.unavailable_sizes = ("Standard_D2as_v5",)
     azure.windows.nic_kept = 0.3
+    reporter = Noting()
     with pytest.raises(Refused, match="Standard_D2as_v5"):
-        launcher(session, image, vm_size="Standard_D2as_v5").launch(run)
+        launcher(session, image, vm_size="Standard_D2as_v5").launch(replace(run, reporter=reporter))
+    [note] = reporter.notes
+    assert "network interface is still in use" in note
     assert counted(azure, "VirtualMachines.CreateOrUpdate") == 1
     assert counted(azure, "NetworkInterfaces.Delete") > 1  # it was kept for the machine for some time
     assert left(azure) == []
