@@ -157,7 +157,7 @@ def test_tokens_of_others_that_are_not_taken(
 ) -> None:
     file = tmp_path / "token"
     tokens = azure.holdings.tokens if token is not None else Tokens(Windows())
-    file.write_text(tokens.federated(**(token or {})))  # type: ignore[arg-type]  # a float and texts
+    file.write_text(tokens.federated(**(token or {})))
     with (
         WorkloadIdentityCredential(
             tenant_id=TENANT,

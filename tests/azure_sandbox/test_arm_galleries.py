@@ -75,13 +75,13 @@ def test_community_galleries_that_cannot_be(arm: Arm, sharing: dict[str, Any], t
 
 def test_a_community_gallery(arm: Arm) -> None:
     arm.gallery(sharingProfile=community())
-    info = arm.compute.galleries.get(GROUP, "gallery").sharing_profile.community_gallery_info  # type: ignore[union-attr]
+    info = arm.compute.galleries.get(GROUP, "gallery").sharing_profile.community_gallery_info
     (name,) = info.public_names
     assert name.startswith("Example-")
     assert info.community_gallery_enabled is False
     refused(404, "ResourceNotFound", arm.compute.community_galleries.get, PLACE, name)
     share(arm, "EnableCommunity").result()
-    assert arm.compute.galleries.get(GROUP, "gallery").sharing_profile.community_gallery_info.community_gallery_enabled  # type: ignore[union-attr]
+    assert arm.compute.galleries.get(GROUP, "gallery").sharing_profile.community_gallery_info.community_gallery_enabled
     public = arm.compute.community_galleries.get(PLACE, name)
     assert public.unique_id == f"/CommunityGalleries/{name}"
     told = refused(409, "OperationNotAllowed", arm.compute.galleries.begin_delete, GROUP, "gallery", **QUICK)
@@ -112,7 +112,7 @@ def test_sharing_with_groups(arm: Arm) -> None:
     found = arm.compute.galleries.get(GROUP, "gallery", expand="SharingProfile/Groups").sharing_profile
     assert found is not None
     assert [(group.type, group.ids) for group in found.groups or []] == [("Subscriptions", [other])]
-    assert arm.compute.galleries.get(GROUP, "gallery").sharing_profile.groups is None  # type: ignore[union-attr]
+    assert arm.compute.galleries.get(GROUP, "gallery").sharing_profile.groups is None
 
 
 def test_a_definition_comes_and_goes(arm: Arm) -> None:

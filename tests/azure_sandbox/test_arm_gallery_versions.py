@@ -518,14 +518,14 @@ def test_everybody_sees_the_versions_of_a_community_gallery(arm: Arm) -> None:
         GROUP, "gallery", {"operationType": "EnableCommunity"}, **QUICK
     ).result()
     gallery = arm.compute.galleries.get(GROUP, "gallery")
-    (name,) = gallery.sharing_profile.community_gallery_info.public_names  # type: ignore[union-attr]
+    (name,) = gallery.sharing_profile.community_gallery_info.public_names
     (image,) = arm.compute.community_gallery_images.list(PLACE, name)
     assert image.unique_id == f"/CommunityGalleries/{name}/Images/definition"
-    assert arm.compute.community_gallery_images.get(PLACE, name, "definition").properties.os_type == "Linux"  # type: ignore[union-attr]
+    assert arm.compute.community_gallery_images.get(PLACE, name, "definition").properties.os_type == "Linux"
     versions = arm.compute.community_gallery_image_versions
     (version,) = versions.list("eastus", name, "definition")
     assert version.unique_id == f"/CommunityGalleries/{name}/Images/definition/Versions/1.0.0"
-    assert versions.get(PLACE, name, "definition", "1.0.0").properties.exclude_from_latest is False  # type: ignore[union-attr]
+    assert versions.get(PLACE, name, "definition", "1.0.0").properties.exclude_from_latest is False
     assert list(versions.list("uksouth", name, "definition")) == []
     refused(404, "ResourceNotFound", versions.get, "uksouth", name, "definition", "1.0.0")
     refused(404, "ResourceNotFound", arm.compute.community_gallery_images.get, PLACE, name, "other")

@@ -70,7 +70,7 @@ def test_the_case_of_letters_counts_for_nothing(arm: Arm) -> None:
             "Could not find member 'sise' on object of type 'ResourceDefinition'",
         ),
         (
-            {**DISK, "properties": {**DISK["properties"], "sise": 1}},  # type: ignore[dict-item]  # it is a mapping
+            {**DISK, "properties": {**DISK["properties"], "sise": 1}},
             "BadRequest",
             "Could not find member 'sise' on object of type 'DiskProperties'. Path 'properties.sise', line 1, ",
         ),
@@ -109,7 +109,7 @@ def test_bodies_are_what_the_model_says(arm: Arm, body: object, code: str, told:
 
 
 def test_what_can_only_be_read_is_not_looked_at(arm: Arm) -> None:
-    body = {**DISK, "name": "other", "properties": {**DISK["properties"], "diskState": "Attached"}}  # type: ignore[dict-item]
+    body = {**DISK, "name": "other", "properties": {**DISK["properties"], "diskState": "Attached"}}
     status, answer, _ = arm.raw("PUT", f"{COMPUTE}/disks/disk", body, version=NEWEST)
     assert (status, answer["name"], answer["properties"]["diskState"]) == (202, "disk", "Unattached")
 
@@ -284,7 +284,7 @@ def test_a_group_goes_with_all_that_is_in_it(arm: Arm) -> None:
     arm.cloud.windows.operation = 60
     groups = arm.session.resources.resource_groups
     poller = groups.begin_delete(GROUP, **QUICK)
-    assert groups.get(GROUP).properties.provisioning_state == "Deleting"  # type: ignore[union-attr]
+    assert groups.get(GROUP).properties.provisioning_state == "Deleting"
     refused(409, "ResourceGroupBeingDeleted", groups.create_or_update, GROUP, {"location": PLACE})
     arm.cloud.hurry()
     poller.result()

@@ -22,7 +22,7 @@ def test_what_a_new_sandbox_has(arm: Arm) -> None:
 def test_an_account_comes_and_goes(arm: Arm) -> None:
     accounts = arm.session.storage.storage_accounts
     made = accounts.begin_create(GROUP, "another", {**BODY, "tags": {"a": "b"}}, **QUICK).result()
-    assert (made.name, made.tags, made.sku.name) == ("another", {"a": "b"}, "Standard_LRS")  # type: ignore[union-attr]
+    assert (made.name, made.tags, made.sku.name) == ("another", {"a": "b"}, "Standard_LRS")
     keys = accounts.list_keys(GROUP, "another").keys_property or []
     assert [key.key_name for key in keys] == ["key1", "key2"]
     assert made.primary_endpoints is not None
@@ -84,3 +84,20 @@ def test_a_namespace_stays_flat(arm: Arm) -> None:
     accounts.begin_create(GROUP, "another", BODY, **QUICK).result()
     body = {**BODY, "properties": {"isHnsEnabled": True}}
     refused(409, "StorageAccountPropertyIsReadOnly", accounts.begin_create, GROUP, "another", body, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("properties", "code"),
+    [
+        ({"isHnsEnabled": True}, "FeatureNotYetSupportedForHierarchicalNamespaceAccounts"),
+        ({"publicNetworkAccess": "Disabled"}, "AuthorizationFailure"),
+        ({"networkAcls": {"defaultAction": "Deny"}}, "AuthorizationFailure"),
+    ],
+)
+def test_accounts_that_take_no_page_blob(arm: Arm, properties: dict[str, object], code: str) -> None:
+    accounts = arm.session.storage.storage_accounts
+    made = accounts.begin_create(GROUP, "another", {**BODY, "properties": properties}, **QUICK).result()
+    with BlobServiceClient(str(made.primary_endpoints.blob), credential=arm.session.credential) as client:
+        with pytest.raises(HttpResponseError) as caught:
+            client.create_container("here").get_blob_client("disk.vhd").create_page_blob(512)
+        assert caught.value.error_code == code

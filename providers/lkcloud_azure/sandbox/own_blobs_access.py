@@ -60,6 +60,9 @@ def check(call: Call, tokens: Tokens) -> str:
     Return the permissions of the shared access signature, or "" where it was no such thing.
     """
     need = NEEDS[call.operation]
+    if not call.account().reachable:
+        # https://learn.microsoft.com/azure/storage/common/storage-network-security
+        raise ApiError(403, "AuthorizationFailure", "This request is not authorized to perform this operation.")
     scheme = call.header("Authorization").partition(" ")[0].lower()
     if "sig" in call.request.query:
         permissions = check_signature(call, need)

@@ -48,6 +48,11 @@ def put_blob(call: Call) -> Response:
         raise missing_header("x-ms-blob-type")
     if kind not in ("PageBlob", "BlockBlob"):
         raise not_here("append blobs") if kind == "AppendBlob" else bad_header("x-ms-blob-type", kind)
+    if kind == "PageBlob" and call.account().hierarchical:
+        # https://learn.microsoft.com/azure/storage/blobs/storage-feature-support-in-storage-accounts; the code:
+        # Azure/azure-storage-node#632
+        message = "This feature is not yet supported for hierarchical namespace accounts."
+        raise ApiError(409, "FeatureNotYetSupportedForHierarchicalNamespaceAccounts", message)
     _check_name(call.address.blob)
     if not call.header("Content-Length"):
         raise ApiError(411, "MissingContentLengthHeader", "Content-Length HTTP header is missing.")

@@ -48,10 +48,16 @@ class StorageAccount(Resource):
         }
 
     def apply(self, cloud: Cloud) -> None:
-        """Let the blob service do as the settings say. Azurite takes what keys sign whatever they say."""
+        """Let the blob service do as the settings say; Azurite knows none of them."""
         if isinstance(cloud.blobs, OwnBlobs):
             held = cloud.blobs.store.accounts[self.name]
-            held.shared_key_access = self.properties()["allowSharedKeyAccess"] is not False
+            shown = self.properties()
+            held.shared_key_access = shown["allowSharedKeyAccess"] is not False
+            held.hierarchical = bool(shown["isHnsEnabled"])
+            # Whoever asks the stand-in is in no network that could be named.
+            held.reachable = shown["publicNetworkAccess"] == "Enabled" and (
+                shown["networkAcls"].get("defaultAction", "Allow") == "Allow"
+            )
 
     def removed(self, cloud: Cloud) -> None:
         """Remove its blobs."""

@@ -104,6 +104,10 @@ class Account:
     """What user delegation keys are derived from."""
     shared_key_access: bool = True
     """Whether the keys, and what they sign, are taken."""
+    hierarchical: bool = False
+    """Whether it has a hierarchical namespace, and so no page blobs."""
+    reachable: bool = True
+    """Whether its network lets requests in."""
     containers: dict[str, Container] = field(default_factory=dict)
     deleted: dict[str, float] = field(default_factory=dict)
     """Until when (time.monotonic) the name of a deleted container cannot be used again."""
