@@ -280,7 +280,9 @@ class AzureOptions(Options):
     eula: Annotated[str | None, Field(description="URL of the licence terms of a community gallery.")] = None
 
     vm_size: Annotated[
-        str | None, Used.LAUNCH, Field(description="Size of the test machine; Standard_B2s or Standard_B2pls_v2.")
+        str | None,
+        Used.LAUNCH,
+        Field(description="Size of the test machine; a small one that boots the image if not given."),
     ] = None
     subnet: Annotated[
         str | None,
