@@ -54,7 +54,7 @@ def find_program() -> Path:
         if not found.exists():
             raise UsageError("azurite-blob is not installed", hint=hint)
     if shutil.which("node") is None:
-        raise UsageError("Azurite needs Node.js, and there is no node on PATH", hint="install Node.js 20 or later")
+        raise UsageError("Azurite needs Node.js, and there is no node on PATH", hint="install Node.js 18 or later")
     return found
 
 
