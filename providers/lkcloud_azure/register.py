@@ -100,8 +100,7 @@ def _needs_image(options: AzureOptions, source: Source, blob: Blob, security: st
     return (
         blob.kind == disk_upload.KIND
         and security.lower().endswith("supported")
-        and options.os_state == "Generalized"
-        and features.architecture(options, source.facts) == "x64"
+        and features.stages_image(options, source.facts)
     )
 
 

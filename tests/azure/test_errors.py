@@ -1,24 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Azure says no with: tried again or not, and told with something to do."""
 
-import http.server
-import io
-import json
-import socket
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
-from xml.sax.saxutils import escape
+from collections.abc import Callable
 
 import pytest
-import requests
-from azure.core import PipelineClient
 from azure.core import exceptions as core
-from azure.core.rest import HttpRequest, HttpResponse
-from azure.core.rest._requests_basic import RestRequestsTransportResponse
-from azure.identity import ChainedTokenCredential, ClientSecretCredential, CredentialUnavailableError
-from azure.mgmt.core.exceptions import ARMErrorFormat
-from azure.storage.blob._shared.response_handlers import process_storage_error
 
 from lkcloud.errors import (
     Conflict,
@@ -34,94 +20,7 @@ from lkcloud.transfer.http import TransportError
 from lkcloud.transfer.retry import Verdict
 from lkcloud_azure.errors import AzureFault, code_of, explain, fault, is_busy, judge, retry_after, status_of
 from lkcloud_azure.operations import failure
-
-DOING = "making the image"
-SUBSCRIPTION = "/subscriptions/7a1f0a52-0000-4f6d-8e0b-3f2a6d5c4b1a"
-SCOPE = f"{SUBSCRIPTION}/resourceGroups/lkcloud/providers/Microsoft.Compute/images/i"
-TRACE = "Trace ID: 0a1b-2c Correlation ID: 3d4e-5f Timestamp: 2026-11-27 04:00:00Z"
-
-
-def response(status: int, body: bytes, headers: Mapping[str, str]) -> HttpResponse:
-    """Return what the SDK's transport makes of an answer."""
-    inner = requests.Response()
-    inner.status_code, inner.raw, inner.reason = status, io.BytesIO(body), "Reason"
-    inner.headers.update(headers)
-    request = HttpRequest("GET", "https://management.azure.com/x")
-    answer: HttpResponse = RestRequestsTransportResponse(  # type: ignore[no-untyped-call]  # as the SDK has it
-        request=request, internal_response=inner
-    )
-    answer.read()
-    return answer
-
-
-def arm(
-    status: int, code: str, message: str, *, details: list[Any] | None = None, headers: Mapping[str, str] | None = None
-) -> core.HttpResponseError:
-    """Return what a management client raises for an answer of Azure Resource Manager."""
-    error = {"code": code, "message": message, **({"details": details} if details else {})}
-    body = json.dumps({"error": error}).encode()
-    answer = response(status, body, {"Content-Type": "application/json", **(headers or {})})
-    kinds = {401: core.ClientAuthenticationError, 404: core.ResourceNotFoundError, 409: core.ResourceExistsError}
-    kind: type[core.HttpResponseError] = kinds.get(status, core.HttpResponseError)
-    return kind(response=answer, error_format=ARMErrorFormat)
-
-
-def blob(status: int, code: str, message: str) -> core.HttpResponseError:
-    """Return what the client of storage raises for an answer."""
-    body = (
-        f'\ufeff<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{escape(message)}\n'
-        "RequestId:5f1d\nTime:2026-11-27T04:00:00.0Z</Message></Error>"
-    )
-    headers = {"Content-Type": "application/xml", "x-ms-error-code": code}
-    with pytest.raises(core.HttpResponseError) as raised:
-        process_storage_error(core.HttpResponseError(response=response(status, body.encode(), headers)))
-    return raised.value
-
-
-def page(status: int) -> core.HttpResponseError:
-    """Return what is raised for an answer that is not Azure's, such as that of a proxy."""
-    return core.HttpResponseError(response=response(status, b"<html><title>Forbidden</title>", {}))
-
-
-def ended(code: str, message: str) -> core.HttpResponseError:
-    """Return the error of a long operation that has failed."""
-    return failure({"status": "Failed", "error": {"code": code, "message": message}})
-
-
-class Says:
-    """A way to sign in that fails with ERROR."""
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    def get_token(self, *scopes: str, **_: object) -> Any:
-        raise self._error
-
-
-def signing_in(*errors: Exception) -> core.ClientAuthenticationError:
-    """Return what a chain of ways to sign in raises that fail with ERRORS."""
-    with pytest.raises(core.ClientAuthenticationError) as raised:
-        ChainedTokenCredential(*map(Says, errors)).get_token("https://management.azure.com/.default")
-    return raised.value
-
-
-def entra(code: str, message: str) -> core.ClientAuthenticationError:
-    missing = CredentialUnavailableError("WorkloadIdentityCredential authentication unavailable.")
-    said = f"Authentication failed: AADSTS{code}: {message} {TRACE}"
-    return signing_in(missing, core.ClientAuthenticationError(said))
-
-
-def told(error: Exception) -> LkcloudError:
-    found = explain(error, DOING)
-    assert found is not None
-    assert found.message.startswith("azure: ")
-    assert found.message == found.message.strip()
-    assert not found.message.endswith(".")
-    assert not {"\n", "{", "}"} & set(found.message)
-    assert len(found.message) < 500
-    assert found.hint
-    return found
-
+from tests.azure.answers import DOING, POLICY, SCOPE, arm, blob, ended, entra, page, response, signing_in, told
 
 AUTHORIZATION = (
     "The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.Compute/{}' over scope "
@@ -132,10 +31,6 @@ LINKED = (
     f"'{SCOPE}'; however, it does not have permission to perform action(s) "
     "'Microsoft.Network/networkInterfaces/join/action' on the linked scope(s) '/nic' (respectively) or the linked "
     "scope(s) are invalid."
-)
-POLICY = (
-    'Resource \'i\' was disallowed by policy. Policy identifiers: \'[{"policyAssignment":{"name":"Allowed locations",'
-    '"id":"/providers/x"},"policyDefinition":{"name":"Allowed locations","id":"/providers/y"}}]\'.'
 )
 UNREGISTERED = (
     "The subscription is not registered to use namespace 'Microsoft.Compute'. See https://aka.ms/rps-not-found for how "
@@ -300,88 +195,6 @@ def test_what_is_told(error: Exception, kind: type[LkcloudError], hint: str) -> 
     assert hint in found.hint
 
 
-def test_the_words_are_azures_and_the_code_stands_behind_them() -> None:
-    assert told(arm(409, "ScopeLocked", "The scope is locked.")).message == (
-        f"azure: {DOING}: The scope is locked (ScopeLocked)"
-    )
-    assert told(blob(404, "BlobNotFound", "The specified blob does not exist.")).message == (
-        f"azure: {DOING}: The specified blob does not exist (BlobNotFound)"
-    )
-    assert told(page(403)).message == f"azure: {DOING}: HTTP status 403"
-    assert told(failure({"status": "Canceled"})).message == (
-        f"azure: {DOING}: it ended as Canceled, and Azure gives no reason"
-    )
-
-
-def test_what_is_for_microsofts_support_is_left_out() -> None:
-    secret = entra("7000215", "Invalid client secret provided. Ensure that it is the secret.")
-    assert told(secret).message == (
-        "azure: signing in: AADSTS7000215: Invalid client secret provided. Ensure that it is the secret"
-    )
-    policy = told(arm(403, "RequestDisallowedByPolicy", POLICY))
-    assert policy.message == f"azure: {DOING}: Resource 'i' was disallowed by policy (RequestDisallowedByPolicy)"
-    long = told(arm(400, "InvalidParameter", "The sizes are: " + "Standard_B2s, " * 300))
-    assert long.message.endswith(" ... (InvalidParameter)")
-
-
-def test_the_innermost_reason_is_told() -> None:
-    inner = {"code": "SkuNotAvailable", "message": "The size is not there."}
-    outer = arm(400, "InvalidTemplateDeployment", "See details.", details=[inner])
-    assert code_of(outer) == "SkuNotAvailable"
-    assert told(outer).message == f"azure: {DOING}: The size is not there (SkuNotAvailable)"
-    passed_on = arm(409, "Conflict", json.dumps({"error": {"code": "ScopeLocked", "message": "Locked.\r\n"}}))
-    assert told(passed_on).message == f"azure: {DOING}: Locked (ScopeLocked)"
-    broken = arm(409, "Conflict", '{"error": ')
-    assert told(broken).message == f"azure: {DOING}: HTTP status 409 (Conflict)"
-    kept = arm(400, "InvalidParameter", "This stays.", details=[inner])
-    assert code_of(kept) == "InvalidParameter"
-
-
-SAS = "https://md-impexp-x.z1.blob.storage.azure.net/w2c3/abcd?sv=2018-03-28&sr=b&si=600a&sig=xXaT6mF%2BnPX%3D"
-JWT = "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJodHRwczovL20ifQ.c2lnbmF0dXJl"
-
-
-@pytest.mark.parametrize("secret", [SAS, f"Bearer {JWT}", "DefaultEndpointsProtocol=https;AccountKey=c2VjcmV0;x"])
-@pytest.mark.parametrize(
-    "error",
-    [
-        lambda text: arm(400, "InvalidParameter", f"The URI {text} is not good."),
-        lambda text: blob(400, "InvalidUri", f"The URI {text} is not good."),
-        lambda text: core.ServiceRequestError(f"no answer from {text}"),
-        lambda text: signing_in(ValueError(f"it was {text}")),
-        lambda text: TransportError(f"no answer from {text}", hint="h"),
-    ],
-)
-def test_no_secret_is_told(secret: str, error: Callable[[str], Exception]) -> None:
-    found = told(error(secret))
-    said = f"{found.message} {found.hint}"
-    assert not any(part in said for part in ("xXaT6mF", "c2lnbmF0dXJl", "eyJhdWQ", "c2VjcmV0"))
-    assert "REDACTED" in said or "TOKEN" in said
-
-
-def test_without_anything_to_sign_in_with_it_says_how() -> None:
-    found = told(
-        signing_in(
-            CredentialUnavailableError("EnvironmentCredential authentication unavailable. Not configured."),
-            CredentialUnavailableError("Azure CLI not found on path"),
-            CredentialUnavailableError(
-                "The 'azure-identity-broker' package is required to use brokered authentication."
-            ),
-        )
-    )
-    assert found.message == "azure: there are no credentials"
-    assert isinstance(found, NotAuthenticated)
-    assert "az login" in found.hint
-    assert "AZURE_CLIENT_SECRET" in found.hint
-
-
-def test_a_way_that_is_tried_before_others_is_told_of_if_entra_id_said_why() -> None:
-    cli = "ERROR: AADSTS700082: The refresh token has expired due to inactivity.\nTrace ID: 1"
-    last = CredentialUnavailableError("Azure Developer CLI could not be found.")
-    found = told(signing_in(CredentialUnavailableError(cli), last))
-    assert found.message == ("azure: signing in: AADSTS700082: The refresh token has expired due to inactivity")
-
-
 @pytest.mark.parametrize(
     ("error", "busy"),
     [
@@ -424,82 +237,6 @@ def test_an_answer_is_taken_apart() -> None:
     elsewhere = fault(core.HttpResponseError("the URL leads elsewhere"))
     assert elsewhere is not None
     assert (elsewhere.status, elsewhere.code, elsewhere.message) == (0, "", "the URL leads elsewhere")
-
-
-@pytest.fixture
-def deaf() -> Iterator[str]:
-    """Serve connections that are closed before anything is said."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            connection.recv(65_536)
-            connection.close()
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}/x?sig=secret"
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
-    thread.join()
-
-
-def ask(url: str) -> Exception:
-    client: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(url, policies=[])
-    with client, pytest.raises(core.AzureError) as raised:
-        client.send_request(HttpRequest("GET", url))
-    return raised.value
-
-
-def test_a_line_that_is_down_is_told_in_few_words(deaf: str) -> None:
-    assert told(ask("http://127.0.0.1:9/x?sig=secret")).message == (
-        f"azure: {DOING}: 127.0.0.1: Failed to establish a new connection: [Errno 111] Connection refused"
-    )
-    assert told(ask(deaf)).message == (
-        f"azure: {DOING}: connection aborted: Remote end closed connection without response"
-    )
-
-
-def test_a_proxy_that_says_no_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Refuses(http.server.BaseHTTPRequestHandler):
-        def do_CONNECT(self) -> None:
-            self.send_error(403)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    proxy = http.server.HTTPServer(("127.0.0.1", 0), Refuses)
-    thread = threading.Thread(target=proxy.serve_forever)
-    thread.start()
-    try:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.server_port}")
-        monkeypatch.delenv("NO_PROXY", raising=False)
-        monkeypatch.delenv("no_proxy", raising=False)
-        found = told(ask("https://management.azure.invalid/x"))
-    finally:
-        proxy.shutdown()
-        thread.join()
-        proxy.server_close()
-    assert found.message == f"azure: {DOING}: unable to connect to proxy: Tunnel connection failed: 403 Forbidden"
-    assert isinstance(found, Unreachable)
-
-
-def test_entra_id_that_cannot_be_reached_has_refused_nothing() -> None:
-    credential = ClientSecretCredential(
-        "t" * 8, "c", "s", authority="https://127.0.0.1:9", disable_instance_discovery=True, retry_total=0
-    )
-    with pytest.raises(core.ClientAuthenticationError) as raised:
-        ChainedTokenCredential(credential).get_token("https://management.azure.com/.default")
-    found = told(raised.value)
-    assert isinstance(found, Unreachable)
-    assert found.message == (
-        "azure: signing in: 127.0.0.1: Failed to establish a new connection: [Errno 111] Connection refused"
-    )
-    assert judge(raised.value) is Verdict.TRANSIENT
 
 
 @pytest.mark.parametrize("make", [lambda: UsageError("mine", hint="h"), lambda: ValueError("a defect")])
