@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from lkcloud.errors import NotFound, Refused
+from lkcloud.errors import LkcloudError, NotFound, Refused
 from lkcloud.polling import poll
 from lkcloud.provider import Blob, Image
 from lkcloud.reporting import Meter
@@ -168,7 +168,11 @@ def _protection(session: Session, image_id: str, error: Exception) -> Refused | 
     answer = fault(error)
     if answer is None or answer.code == "UnauthorizedOperation" or answer.status >= 500:
         return None
-    if standing(session, image_id).protected:
+    try:
+        protected = standing(session, image_id).protected
+    except LkcloudError:
+        return None  # the first error is the one to tell
+    if protected:
         return Refused(
             f"aws: {image_id} is protected from deregistration",
             hint=f"`lkcloud protect aws {image_id} --region {session.region} --deregistration-protection off` "

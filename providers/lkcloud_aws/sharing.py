@@ -5,26 +5,32 @@ https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/sharing-amis.html,
 https://docs.aws.amazon.com/ebs/latest/userguide/ebs-modifying-snapshot-permissions.html
 """
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lkcloud.errors import LkcloudError, Refused, UsageError
 from lkcloud.polling import poll
 from lkcloud.provider import Image, Run
-from lkcloud_aws.errors import code_of, explain, fault
+from lkcloud.transfer.retry import Verdict, retry
+from lkcloud_aws.errors import code_of, explain, fault, judge
 from lkcloud_aws.options import AwsOptions
 from lkcloud_aws.session import Session
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import CreateVolumePermissionTypeDef, LaunchPermissionTypeDef
 
+T = TypeVar("T")
+
 EVERYBODY = "all"
 """The one group there is."""
 
 _BATCH = 500
 """Changes in one request: ModifySnapshotAttribute takes so many, ModifyImageAttribute 10,000."""
+
+_UNKNOWN = ("InvalidAMIID.NotFound", "InvalidSnapshot.NotFound")
 
 _SETTLE = 60.0
 """Seconds for which one of EC2's hosts may not know yet what another has been told."""
@@ -110,7 +116,7 @@ class _Attribute:
         missing = sorted(names - self.read()) if names else []
         for start in range(0, len(missing), _BATCH):
             try:
-                self.session.attempt(partial(self.add, missing[start : start + _BATCH]))
+                _attempt(partial(self.add, missing[start : start + _BATCH]))
             except Exception as error:
                 raise refusal(error, self.id, self.session.region) from error
         if missing:
@@ -124,19 +130,29 @@ class _Attribute:
         return frozenset(missing)
 
 
+def _attempt(request: Callable[[], T]) -> T:
+    """Make a REQUEST about an image or a snapshot that EC2 has shown: one of its hosts may not know it yet."""
+    began = time.monotonic()
+
+    def verdict(error: Exception) -> Verdict:
+        if code_of(error) in _UNKNOWN and time.monotonic() < began + _SETTLE:
+            return Verdict.TRANSIENT
+        return judge(error)
+
+    return retry(request, judge=verdict, attempts=12, patience=120.0)
+
+
 def _launchers(session: Session, image_id: str) -> set[str]:
-    answer = session.call(
-        f"reading who may use {image_id}",
-        lambda: session.ec2.describe_image_attribute(ImageId=image_id, Attribute="launchPermission"),
-    )
+    with session.errors(f"reading who may use {image_id}"):
+        answer = _attempt(lambda: session.ec2.describe_image_attribute(ImageId=image_id, Attribute="launchPermission"))
     return {str(name) for permission in answer.get("LaunchPermissions", []) for name in permission.values()}
 
 
 def _volume_makers(session: Session, snapshot_id: str) -> set[str]:
-    answer = session.call(
-        f"reading who may use {snapshot_id}",
-        lambda: session.ec2.describe_snapshot_attribute(SnapshotId=snapshot_id, Attribute="createVolumePermission"),
-    )
+    with session.errors(f"reading who may use {snapshot_id}"):
+        answer = _attempt(
+            lambda: session.ec2.describe_snapshot_attribute(SnapshotId=snapshot_id, Attribute="createVolumePermission")
+        )
     return {str(name) for permission in answer.get("CreateVolumePermissions", []) for name in permission.values()}
 
 

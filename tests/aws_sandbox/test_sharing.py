@@ -147,3 +147,18 @@ def test_a_disabled_image_is_not_shared(ec2: Any, register: Register, refused: C
     ec2.disable_image(ImageId=made)
     account = {"Add": [{"UserId": "111111111111"}]}
     refused("InvalidAMIID.Unavailable", ec2.modify_image_attribute, ImageId=made, LaunchPermission=account)
+
+
+def test_what_is_new_is_not_known_at_once(
+    ec2: Any, register: Register, stand_in: AwsStandIn, refused: Callable[..., Any]
+) -> None:
+    stand_in.windows.unseen_describes = 1
+    made = register()
+    asked = {"ImageId": made, "Attribute": "launchPermission"}
+    refused("InvalidAMIID.NotFound", ec2.describe_image_attribute, **asked)
+    assert ec2.describe_image_attribute(**asked)["LaunchPermissions"] == []
+    copy = ec2.copy_image(Name="copy", SourceImageId=made, SourceRegion="us-east-1")["ImageId"]
+    own = stand_in.holdings.region("us-east-1").images[copy].snapshot_ids[0]
+    added = {"SnapshotId": own, "CreateVolumePermission": {"Add": [{"UserId": "111111111111"}]}}
+    refused("InvalidSnapshot.NotFound", ec2.modify_snapshot_attribute, **added)
+    ec2.modify_snapshot_attribute(**added)

@@ -27,7 +27,8 @@ def find(call: Call, image_id: str) -> Image:
     return image
 
 
-def _visible(call: Call, image_id: str) -> Image:
+def visible(call: Call, image_id: str) -> Image:
+    """Return an image. Raises ApiError if there is none, or if it is too new to be seen."""
     image = call.region.images.get(image_id)
     if image is not None and image.unseen_describes > 0:
         image.unseen_describes -= 1
@@ -64,7 +65,7 @@ def _describe(call: Call) -> Result:
     call.stop_if_dry_run()
     wanted = call.items("ImageIds")
     for image_id in wanted:
-        _visible(call, image_id)
+        visible(call, image_id)
     owners = set(call.items("Owners"))
     if owners and not owners & {"self", ACCOUNT}:
         return {"Images": []}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from lkcloud_aws.sandbox.ec2_protocol import Call, Handler, Result
 from lkcloud_aws.sandbox.errors import ApiError, invalid
 from lkcloud_aws.sandbox.image import Image
-from lkcloud_aws.sandbox.images import find
+from lkcloud_aws.sandbox.images import visible
 from lkcloud_aws.sandbox.permissions import EVERYBODY, Permissions, changes
 
 MOST_CHANGES = 10_000
@@ -14,7 +14,7 @@ MOST_CHANGES = 10_000
 
 
 def _modify(call: Call) -> Result:
-    image = find(call, call.needed("ImageId"))
+    image = visible(call, call.needed("ImageId"))
     attribute = call.text("Attribute")
     description, imds = call.structure("Description"), call.structure("ImdsSupport")
     shares = call.structure("LaunchPermission") or attribute == "launchPermission"
@@ -86,7 +86,7 @@ def _check_public(call: Call, *, encrypted: bool) -> None:
 
 
 def _describe(call: Call) -> Result:
-    image = find(call, call.needed("ImageId"))
+    image = visible(call, call.needed("ImageId"))
     attribute = call.needed("Attribute")
     said = image.specification
     answer: dict[str, object] = {"ImageId": image.id}
@@ -113,7 +113,7 @@ def _describe(call: Call) -> Result:
 
 
 def _reset(call: Call) -> Result:
-    image = find(call, call.needed("ImageId"))
+    image = visible(call, call.needed("ImageId"))
     call.stop_if_dry_run()
     image.launch_permissions = Permissions()
     return {}

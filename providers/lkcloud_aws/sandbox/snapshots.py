@@ -15,11 +15,20 @@ MOST_CHANGES = 500
 
 
 def find(call: Call, snapshot_id: str) -> Snapshot:
-    """Return a snapshot. Raises ApiError if there is none, or if it is too new to be seen."""
+    """Return a snapshot, be it ever so new. Raises ApiError if there is none."""
     snapshot = call.region.snapshots.get(snapshot_id)
     if snapshot is None:
         if not snapshot_id.startswith("snap-"):
             raise ApiError("InvalidSnapshotID.Malformed", f"The snapshot ID '{snapshot_id}' is not valid.")
+        raise ApiError("InvalidSnapshot.NotFound", f"The snapshot '{snapshot_id}' does not exist.")
+    return snapshot
+
+
+def _visible(call: Call, snapshot_id: str) -> Snapshot:
+    """Return a snapshot. Raises ApiError if there is none, or if it is too new to be seen."""
+    snapshot = find(call, snapshot_id)
+    if snapshot.unseen_describes > 0:
+        snapshot.unseen_describes -= 1
         raise ApiError("InvalidSnapshot.NotFound", f"The snapshot '{snapshot_id}' does not exist.")
     return snapshot
 
@@ -57,10 +66,7 @@ def _describe(call: Call) -> Result:
     wanted = call.items("SnapshotIds")
     call.stop_if_dry_run()
     for snapshot_id in wanted:
-        snapshot = find(call, snapshot_id)
-        if snapshot.unseen_describes > 0:
-            snapshot.unseen_describes -= 1
-            raise ApiError("InvalidSnapshot.NotFound", f"The snapshot '{snapshot_id}' does not exist.")
+        _visible(call, snapshot_id)
     owners = call.items("OwnerIds")
     if owners and not {"self", ACCOUNT} & set(owners):
         return {"Snapshots": []}
@@ -110,14 +116,14 @@ def _delete(call: Call) -> Result:
 
 
 def _describe_attribute(call: Call) -> Result:
-    snapshot = find(call, call.needed("SnapshotId"))
+    snapshot = _visible(call, call.needed("SnapshotId"))
     if call.needed("Attribute") != "createVolumePermission":
         return {"SnapshotId": snapshot.id, "ProductCodes": []}
     return {"SnapshotId": snapshot.id, "CreateVolumePermissions": snapshot.shared_with.described()}
 
 
 def _modify_attribute(call: Call) -> Result:
-    snapshot = find(call, call.needed("SnapshotId"))
+    snapshot = _visible(call, call.needed("SnapshotId"))
     wanted = changes(call, "CreateVolumePermission", "GroupNames")
     # API_ModifySnapshotAttribute: "you cannot do both in a single operation", "up to 500 modifications".
     if wanted.added and wanted.removed:
