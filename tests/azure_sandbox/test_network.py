@@ -158,3 +158,13 @@ def test_joining_a_subnet_is_a_right_of_its_own(networks: Networks) -> None:
     networks.network()
     networks.cloud.windows.denied_actions = ("Microsoft.Network/virtualNetworks/subnets/join/action",)
     refused(403, "LinkedAuthorizationFailed", networks.interface)
+
+
+def test_what_was_shown_can_be_sent_again(networks: Networks) -> None:
+    networks.network()
+    interface = networks.interface()
+    network = networks.networks.get(GROUP, "net")
+    again = networks.networks.begin_create_or_update(GROUP, "net", network, **QUICK).result()
+    assert again.as_dict() == network.as_dict()
+    same = networks.interfaces.begin_create_or_update(GROUP, "nic", interface, **QUICK).result()
+    assert same.as_dict() == interface.as_dict()

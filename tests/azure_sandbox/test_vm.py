@@ -178,6 +178,8 @@ def test_it_is_powered_off_started_and_deallocated(machines: Machines) -> None:
     disk = machines.networks.session.compute.disks.get(GROUP, "os")
     assert disk.properties is not None
     assert disk.properties.disk_state == "Reserved"
+    # Its disk is its own, whatever becomes of the image.
+    machines.networks.session.compute.images.begin_delete(GROUP, "image", **QUICK).result()
     machines.vms.begin_start(GROUP, "vm", **QUICK).result()
     log(machines, SAYS)
 

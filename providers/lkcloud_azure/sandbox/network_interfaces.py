@@ -12,8 +12,9 @@ from lkcloud_azure.sandbox.errors import ApiError
 from lkcloud_azure.sandbox.network_resources import Interface, Subnet, invalid_reference, subnet_id
 from lkcloud_azure.sandbox.network_virtual import check_name, check_properties
 
-_HAS = {"ipConfigurations", "enableAcceleratedNetworking", "enableIPForwarding", "dnsSettings", "nicType"}
-_CONFIGURATION_HAS = {"subnet", "privateIPAllocationMethod", "privateIPAddressVersion", "primary"}
+_HAS = ("ipConfigurations", "enableAcceleratedNetworking")
+_CONFIGURATION_HAS = ("subnet", "privateIPAddress", "privateIPAllocationMethod", "privateIPAddressVersion", "primary")
+"""An address that is told with the method Dynamic is one that was shown."""
 
 
 def _put(call: Call) -> Answer:

@@ -36,8 +36,6 @@ class VirtualNetwork(Resource):
             "resourceGuid": self.unique,
             "addressSpace": {"addressPrefixes": [str(prefix) for prefix in self.prefixes]},
             "subnets": [subnet.described() for subnet in self.subnets()],
-            "virtualNetworkPeerings": [],
-            "enableDdosProtection": False,
         }
 
     def top(self) -> dict[str, Any]:
@@ -79,9 +77,6 @@ class Subnet(Resource):
         users = [{"id": interface.configuration} for interface in self.interfaces()]
         return {
             "addressPrefix": str(self.prefix),
-            "delegations": [],
-            "privateEndpointNetworkPolicies": "Disabled",
-            "privateLinkServiceNetworkPolicies": "Enabled",
             **({"ipConfigurations": users} if users else {}),
             **({"defaultOutboundAccess": self.outbound} if self.outbound is not None else {}),
         }
@@ -165,11 +160,8 @@ class Interface(Resource):
         return {
             "resourceGuid": self.unique,
             "ipConfigurations": [configuration],
-            "dnsSettings": {"dnsServers": [], "appliedDnsServers": []},
             "enableAcceleratedNetworking": self.accelerated,
-            "enableIPForwarding": False,
             "primary": bool(self.machine),
-            "nicType": "Standard",
             **({"virtualMachine": {"id": self.machine}} if self.machine else {}),
         }
 

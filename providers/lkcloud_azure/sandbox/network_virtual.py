@@ -26,16 +26,8 @@ _SMALLEST = 29
 """A subnet has at least eight addresses (https://learn.microsoft.com/azure/virtual-network/virtual-networks-faq)."""
 
 _HAS = {
-    "virtualNetworks": {"addressSpace", "subnets", "enableDdosProtection", "enableVmProtection"},
-    "subnets": {
-        "addressPrefix",
-        "addressPrefixes",
-        "defaultOutboundAccess",
-        "privateEndpointNetworkPolicies",
-        "privateLinkServiceNetworkPolicies",
-        "delegations",
-        "serviceEndpoints",
-    },
+    "virtualNetworks": ("addressSpace", "subnets"),
+    "subnets": ("addressPrefix", "addressPrefixes", "defaultOutboundAccess"),
 }
 """What the sandbox takes of a network's many properties: the others would do something that is not done here."""
 

@@ -39,6 +39,7 @@ def _put(call: Call) -> Answer:
     if existing is not None:
         return _changed(call, existing, wanted, labels)
     _check_available(call, wanted, place)
+    file = cloud.file("disks")
     machine = Machine(
         id=call.id,
         location=place,
@@ -50,13 +51,14 @@ def _put(call: Call) -> Answer:
         controller=wanted.controller,
         interfaces=wanted.interfaces,
         disk=wanted.disk,
+        file=file,
         home=cloud.home / FOLDER / uuid4().hex,
         diagnostics=wanted.diagnostics,
     )
     for interface in _interfaces(cloud, machine):
         interface.machine = str(machine.id)
     cloud.add(machine)
-    cloud.add(_disk(cloud, machine, wanted))
+    cloud.add(_disk(machine, wanted))
 
     def work(operation: Operation) -> None:
         _make(cloud, machine, operation)
@@ -70,13 +72,12 @@ def _interfaces(cloud: Cloud, machine: Machine) -> list[Interface]:
     return [interface for interface in found if interface is not None]
 
 
-def _disk(cloud: Cloud, machine: Machine, wanted: vm_request.Wanted) -> Disk:
+def _disk(machine: Machine, wanted: vm_request.Wanted) -> Disk:
     """Return the machine's disk; it has the tags of the machine, and the bytes of the image under another name."""
-    file = cloud.file("disks")
     if wanted.disk_size > wanted.source.size:
-        sparse.copy(wanted.source.file, file, wanted.disk_size)
+        sparse.copy(wanted.source.file, machine.file, wanted.disk_size)
     else:
-        sparse.share(wanted.source.file, file)
+        sparse.share(wanted.source.file, machine.file)
     creation = {"createOption": "FromImage", "imageReference": {"id": str(wanted.source.id)}}
     sent: dict[str, Any] = {
         "osType": wanted.source.os_type,
@@ -91,7 +92,7 @@ def _disk(cloud: Cloud, machine: Machine, wanted: vm_request.Wanted) -> Disk:
         sent=sent,
         sku=wanted.sku,
         size=wanted.disk_size,
-        file=file,
+        file=machine.file,
         managed_by=str(machine.id),
     )
 

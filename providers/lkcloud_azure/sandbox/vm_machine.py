@@ -54,6 +54,8 @@ class Machine(Resource):
     controller: Controller
     interfaces: tuple[ResourceId, ...]
     disk: ResourceId
+    file: Path
+    """The bytes of that disk."""
     home: Path
     diagnostics: bool
     vm_id: str = field(default_factory=lambda: str(uuid4()))
@@ -77,7 +79,7 @@ class Machine(Resource):
     def start(self) -> None:
         """Start it in QEMU, which takes seconds. Raises lkcloud.errors.UsageError if QEMU is missing."""
         qemu = Qemu(
-            drives=[Drive(self.source.file)],
+            drives=[Drive(self.file)],
             firmware="bios" if self.source.generation == "V1" else "uefi",
             home=self.home / uuid4().hex,  # the log of another start is another one
             architecture="arm64" if self.source.architecture == "Arm64" else "x86_64",

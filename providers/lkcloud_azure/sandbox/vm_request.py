@@ -27,7 +27,6 @@ _HAS = (
     "networkProfile",
     "diagnosticsProfile",
     "securityProfile",
-    "userData",
 )
 _DISK_HAS = (
     "name",
