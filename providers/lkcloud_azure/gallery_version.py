@@ -14,7 +14,7 @@ from lkcloud.errors import Conflict, LkcloudError, NotFound, UsageError
 from lkcloud.provider import Blob, Image, Source
 from lkcloud_azure import disk_upload, gallery_definition, operations, storage, uefi
 from lkcloud_azure.errors import code_of, is_busy, status_of
-from lkcloud_azure.naming import NAME, ResourceId, digest_in, tag, tags_of, word
+from lkcloud_azure.naming import IMAGE_NAME, NAME, ResourceId, digest_in, tag, tags_of, word
 from lkcloud_azure.options import AzureOptions, TargetRegion, region_name
 from lkcloud_azure.session import Session
 
@@ -60,6 +60,8 @@ def show(session: Session, place: ResourceId) -> "models.GalleryImageVersion | N
 def listed(session: Session, definition: ResourceId) -> "list[models.GalleryImageVersion]":
     """Return all versions in a definition, the highest number last; none if there is no such definition."""
     gallery, name = definition.names
+    if not IMAGE_NAME.fullmatch(name):
+        return []  # Azure would refuse it
     versions = session.compute.gallery_image_versions
     try:
         found = session.call(

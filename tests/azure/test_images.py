@@ -111,8 +111,10 @@ def test_what_is_no_id_of_an_image_here_is_not_asked_for(text: str, azure: Azure
 
 @pytest.mark.parametrize("name", ["", "a/b", "../x", "x" * 81, "-x", "x.", "/subscriptions/x", "ü"])
 def test_what_is_no_name_is_no_image_and_is_not_asked_for(name: str, azure: AzureStandIn, session: Session) -> None:
+    azure.traffic.clear()
     assert images.find(session, options_of(), name) is None
-    assert counted(azure, "Images.Get") == 0
+    assert images.find(session, IN_GALLERY, name) is None
+    assert azure.traffic.operations() == []
 
 
 def test_a_state_that_is_not_ready(azure: AzureStandIn, session: Session, gallery: None) -> None:

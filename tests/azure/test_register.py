@@ -399,6 +399,15 @@ def test_azure_says_for_a_while_that_what_was_deleted_is_there(
     assert counted(azure, "Images.CreateOrUpdate") == 3
 
 
+def test_an_image_that_is_not_to_be_seen_at_once_is_waited_for(
+    azure: AzureStandIn, session: Session, disk: Disk, blob: Blob, run: Run
+) -> None:
+    gone = ApiError(404, "ResourceNotFound", "The Resource 'Microsoft.Compute/images/image' was not found.")
+    refuse(azure, "Images.Get", gone, times=2)
+    assert registered(session, disk, blob, run).ready
+    assert counted(azure, "Images.CreateOrUpdate") == 1
+
+
 def test_a_disk_that_is_gone_is_told(azure: AzureStandIn, session: Session, disk: Disk, blob: Blob, run: Run) -> None:
     session.compute.disks.begin_delete(GROUP, blob.id.rpartition("/")[2], polling=False)
     azure.windows.operation = 0.0
