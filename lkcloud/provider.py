@@ -8,7 +8,7 @@ Importing a provider must not import its SDK. No SDK object crosses this border.
 Errors: every method raises `lkcloud.errors.LkcloudError` or a subclass, never an error of the SDK.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -82,6 +82,8 @@ class Blob:
     name: str = ""
     digest: str = ""
     state: str = ""
+    created: datetime | None = field(default=None, compare=False)
+    """When it was made, or last added to where the cloud tells that; None if the cloud tells neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ class Image:
     blobs: tuple[Blob, ...] = ()
     """What it stands on and is deleted with."""
     tags: tuple[tuple[str, str], ...] = ()
+    withdrawn: datetime | None = None
+    """When it was taken from all users, to be deleted later; None if it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +261,64 @@ class Deprecates(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A date of an image that has passed: what is to be said of it now, and whether it may be deleted."""
+
+    image: Image
+    since: datetime
+    """The date."""
+    deprecation: Deprecation | None
+    """What `Deprecates.deprecate` is to say; None if that is said already."""
+    ends: bool
+    """Whether it is the image's last date."""
+
+
+@runtime_checkable
+class Sweeps(Protocol):
+    """Images have dates that the cloud tells to users and does nothing about."""
+
+    def due(self, now: datetime) -> Iterator[Due]:
+        """Yield what the dates that are before NOW ask for and nobody has done, of images of ours, oldest first."""
+        ...
+
+
+@runtime_checkable
+class Withdraws(Protocol):
+    """Images can be taken from their users before they are deleted, so that who still needs one can say so."""
+
+    def withdraw(self, image: Image, run: Run) -> None:
+        """Let nobody new use IMAGE, as far as the cloud can say that of it, and mark it with the date, last of all.
+
+        One that has the mark already is left alone, with its date. `share`, `promote` and `copy` refuse an image that
+        has it (`lkcloud.life.withdrawal`); `deprecate` with the status ACTIVE or DEPRECATED takes it away.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A reason for which an image has to stay, in words that follow its name: `is what the family stable leads to`."""
+
+    image: str
+    """The image's id."""
+    reason: str
+    leads: bool = False
+    """Whether the reason is that a moving name leads to it."""
+
+
+@runtime_checkable
+class Holds(Protocol):
+    """The cloud can tell what uses, protects or leads to an image."""
+
+    def holds(self, images: Sequence[Image]) -> Iterator[Hold]:
+        """Yield the reasons for which images among IMAGES have to stay, as far as the account can see them.
+
+        Raises Refused where this identity may not look, since what it does not see it cannot spare.
+        """
+        ...
+
+
 @runtime_checkable
 class Tidies(Protocol):
     """An image can be ready while something that it was made from is still there."""
@@ -305,6 +367,8 @@ _CAPABILITIES: tuple[tuple[str, type], ...] = (
     ("promote", Promotes),
     ("protect", Protects),
     ("deprecate", Deprecates),
+    ("withdraw", Withdraws),
+    ("sweep", Sweeps),
 )
 """What some providers can besides: a word for the docs, and the Protocol."""
 

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What dead runs have left in a cloud: found by its tags, and removed once it is old enough to be nobody's any more."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from lkcloud.errors import UsageError
+from lkcloud.life import age
+from lkcloud.life.doing import Outcome, each
+from lkcloud.provider import Blob, Leaves, Provider
+
+YOUNG = timedelta(hours=24)
+"""What is younger may be of a run that still goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something that a push has left: whether it GOES, for a REASON that can follow its id."""
+
+    blob: Blob
+    goes: bool
+    reason: str
+
+
+def plan(provider: Provider, *, older_than: timedelta, undated: bool, now: datetime) -> tuple[Leftover, ...]:
+    """Return what pushes of all names have left, removing nothing.
+
+    What is at least OLDER_THAN goes, and what has no date if UNDATED says so. Raises UsageError for a cloud of which
+    nothing can be said, and what the provider raises.
+    """
+    if not isinstance(provider, Leaves):
+        raise UsageError(f"{provider.name} cannot tell what was left", hint="see lkcloud providers")
+    return tuple(_judged(blob, older_than, now, undated=undated) for blob in provider.leftovers(""))
+
+
+def carry_out(provider: Provider, leftovers: Iterable[Leftover]) -> Iterator[Outcome[Leftover]]:
+    """Remove those of LEFTOVERS that are to go, and yield what came of each."""
+    yield from each((one for one in leftovers if one.goes), lambda one: provider.delete(one.blob))
+
+
+def _judged(blob: Blob, older_than: timedelta, now: datetime, *, undated: bool) -> Leftover:
+    if blob.created is None:
+        # However young it is, it is not younger than no time at all.
+        return Leftover(blob, undated or not older_than, "is of an age that the cloud does not tell")
+    old = now - blob.created
+    return Leftover(blob, old >= older_than, f"is {age.words(old)} old")
