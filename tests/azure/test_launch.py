@@ -302,6 +302,13 @@ def test_a_log_that_is_not_there_yet_is_empty_and_a_url_that_is_over_is_asked_fo
     machine.terminate()
 
 
+def test_what_azure_says_before_there_is_a_log_ends_nothing(azure: AzureStandIn, session: Session) -> None:
+    machine = VirtualMachine(session, GROUP, "lkcloud-test-0123456789abcdef")
+    for status in (400, 404, 409):
+        refuse(azure, "VirtualMachines.RetrieveBootDiagnosticsData", ApiError(status, "Some", "not now"))
+        assert machine.console() == ""
+
+
 def test_a_log_that_may_not_be_read_is_told(azure: AzureStandIn, session: Session) -> None:
     azure.windows.denied_actions = ("Microsoft.Compute/virtualMachines/retrieveBootDiagnosticsData/action",)
     with pytest.raises(Refused) as raised:
@@ -391,6 +398,20 @@ def test_a_size_without_a_controller_of_the_image(azure: AzureStandIn, session: 
         launcher(session, image, vm_size="Standard_D2ps_v5").launch(run)
     assert "architecture" in raised.value.hint
     assert left(azure) == []
+
+
+def test_the_tag_of_a_long_id_is_cut_to_what_a_tag_can_have(session: Session, image: Image) -> None:
+    long = replace(image, id=image.id + "x" * 300)
+    assert launcher(session, long)._tags["lkcloud-image"] == "x" * 256
+
+
+def test_without_rights_on_the_group_nothing_is_begun(
+    azure: AzureStandIn, session: Session, image: Image, run: Run
+) -> None:
+    azure.windows.denied_actions = ("Microsoft.Resources/subscriptions/resourceGroups/read",)
+    with pytest.raises(Refused):
+        launcher(session, image).launch(run)
+    assert counted(azure, "VirtualMachines.Delete") == 0
 
 
 def test_what_is_no_image_is_told(session: Session, image: Image, run: Run) -> None:
