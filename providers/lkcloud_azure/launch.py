@@ -28,11 +28,11 @@ _STARTING = 900.0
 """Seconds to wait until Azure has found a host and started the machine on it."""
 
 _READABLE = 30 * 60.0
-"""Seconds for which the URL of a console is asked again; Azure gives it for 60 minutes at least, unless told."""
+"""Seconds for which the URL of a log is used; it is good for 120 minutes where nothing else is asked for."""
 
-_LOG_LATE = 180.0
-"""Seconds for which the log of a machine that has stopped is waited for; Azure says no more than that it comes with a
-delay, and some have waited for minutes (Azure/azure-init#38)."""
+_LOG_LATE = 300.0
+"""Seconds for which the log of a machine that has stopped is waited for. It is not there at first (Azure/azure-init#38);
+includes/virtual-machines-common-boot-diagnostics.md of MicrosoftDocs/azure-docs speaks of up to ten minutes."""
 
 _PATIENCE = 30
 """Seconds for connecting to the log, and between two reads of it."""

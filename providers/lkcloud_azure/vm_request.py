@@ -74,8 +74,8 @@ def new_password() -> str:
 def _os_profile(name: str, image: Bootable, password: str) -> "models.OSProfile":
     from azure.mgmt.compute import models
 
-    # No agent is waited for, and none is needed; no extension is put in. https://learn.microsoft.com/azure/
-    # virtual-machines/extensions/agent-linux: extensions are allowed as long as nothing says otherwise.
+    # None of Azure's agents is asked for, and so no extension can be put in (OSProfile and LinuxConfiguration in the
+    # SDK).
     if image.os_type == "Windows":
         return models.OSProfile(
             computer_name=f"lkc-{name[-11:]}",  # Windows has 15 characters
