@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "push": "Make a disk image an image of a cloud.",
+    "post-process": "Make the disk that Packer has built an image of a cloud.",
     "test": "Boot an image and read its console.",
     "list": "List the images that lkcloud made.",
     "show": "Show one image.",
@@ -37,12 +38,13 @@ def _builders() -> "Mapping[str, Builder]":
 
     Imported when a command is made, since `lkcloud --help` needs none of it.
     """
-    from lkcloud.cli import images, lifecycle, push
+    from lkcloud.cli import images, lifecycle, post_process, push
     from lkcloud.provider import Used
 
     account = (Used.EVERYWHERE,)
     return {
         "push": (push.command, None),
+        "post-process": (post_process.command, None),
         "test": (images.test_command, (*account, Used.LAUNCH)),
         "list": (images.list_command, account),
         "show": (images.show_command, account),

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lkcloud.errors import LkcloudError, UsageError
 from lkcloud.formats.atomic import whole_file
+from lkcloud.provider import Image
 
 
 class _Entry(BaseModel):
@@ -51,6 +52,40 @@ class Published(_Entry):
     tested: Annotated[bool, Field(description="Whether it, or the image that it is a copy of, was seen to boot.")]
     shared: Annotated[bool, Field(description="Whether it was given to those whom the release file names.")]
     promoted: Annotated[bool, Field(description="Whether the moving names of the release file lead to it.")]
+
+    @classmethod
+    def of(
+        cls,
+        made: Image,
+        *,
+        arch: str,
+        version: str,
+        target: str,
+        image: str,
+        tested: bool,
+        shared: bool,
+        promoted: bool,
+    ) -> "Published":
+        """Return the entry of the image MADE; the other arguments are its fields."""
+        return cls(
+            cloud=made.cloud,
+            region=made.region,
+            arch=arch,
+            type=made.kind,
+            id=made.id,
+            name=made.name,
+            account=made.account,
+            family=made.family,
+            version=version,
+            state=made.state,
+            created=made.created,
+            digest=made.digest,
+            target=target,
+            image=image,
+            tested=tested,
+            shared=shared,
+            promoted=promoted,
+        )
 
 
 class Problem(_Entry):
@@ -100,6 +135,11 @@ def read(path: Path) -> Manifest | None:
 def write(path: Path, manifest: Manifest) -> None:
     """Put MANIFEST in the place of the file PATH, which is never seen half written. Raises LkcloudError."""
     text = json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n"
+    replace_text(path, text)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Put TEXT in the place of the file PATH, if it says something else; never half. Raises LkcloudError."""
     try:
         if path.exists() and path.read_text() == text:
             return

@@ -226,19 +226,10 @@ class Publication:
         job, made = standing.job, standing.made
         if before is not None and before.digest != image.digest:
             before = None  # an image with other content has been there, and had this id
-        return Published(
-            cloud=image.cloud,
-            region=image.region,
+        return Published.of(
+            image,
             arch=job.architecture,
-            type=image.kind,
-            id=image.id,
-            name=image.name,
-            account=image.account,
-            family=image.family,
             version=self._version,
-            state=image.state,
-            created=image.created,
-            digest=image.digest,
             target=job.target,
             image=job.image,
             tested=bool(made and made.tested) or bool(before and before.tested),

@@ -31,7 +31,7 @@ def packer(manifest: Manifest, *, run_uuid: str = "") -> dict[str, Any]:
                 "files": None,
                 "artifact_id": ",".join(_artifact_id(image) for image in images),
                 "packer_run_uuid": run,
-                "custom_data": {"version": manifest.version, "arch": images[0].arch, "digest": images[0].digest},
+                "custom_data": _known(version=manifest.version, arch=images[0].arch, digest=images[0].digest),
             }
             for (target, name), images in builds.items()
         ],
@@ -41,3 +41,8 @@ def packer(manifest: Manifest, *, run_uuid: str = "") -> dict[str, Any]:
 
 def _artifact_id(image: Published) -> str:
     return f"{image.region}:{image.id}" if image.type == "ami" else image.id
+
+
+def _known(**data: str) -> dict[str, str]:
+    """Return DATA without what is not known."""
+    return {key: value for key, value in data.items() if value}
