@@ -31,7 +31,7 @@ _READABLE = 30 * 60.0
 """Seconds for which the URL of a log is used; it is good for 120 minutes where nothing else is asked for."""
 
 _LOG_LATE = 300.0
-"""Seconds for which the log of a machine that has stopped is waited for. It is not there at first (Azure/azure-init#38);
+"""Seconds for which the log of a machine that has stopped is waited for. At first there is none (Azure/azure-init#38);
 includes/virtual-machines-common-boot-diagnostics.md of MicrosoftDocs/azure-docs speaks of up to ten minutes."""
 
 _PATIENCE = 30

@@ -206,6 +206,7 @@ def test_the_log_is_a_secret_for_a_time(machines: Machines) -> None:
     assert read(machines, url)[0] == 404
     machines.cloud.windows.boot_log = 0.0
     log(machines, SAYS)
+    assert read(machines, url.replace(".serialconsole.log", ".screenshot.bmp"))[0] == 404
     status, body = read(machines, url.partition("&sig=")[0])
     assert (status, b"<Code>AuthenticationFailed</Code>" in body) == (403, True)
     assert "?" in url

@@ -23,7 +23,6 @@ from lkcloud_azure.sandbox.vm_machine import FOLDER, Machine
 _LOOK = 0.05
 """Seconds between two looks at whether a machine that waits for its guest is to go."""
 
-
 _SHORTEST = 0.001
 """Seconds from the answer to the making of a machine."""
 

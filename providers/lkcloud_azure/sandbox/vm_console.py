@@ -22,7 +22,9 @@ from lkcloud_azure.sandbox.vm_machine import Machine
 OPERATION = "BootDiagnostics.GetLog"
 """What the hooks see of a read of a log."""
 
-_PATH = re.compile(r"/bootdiagnostics-[a-z0-9]{1,9}-(?P<id>[0-9a-f-]{36})/[^/]+\.serialconsole\.log")
+_PATH = re.compile(
+    r"/bootdiagnostics-[a-z0-9]{1,9}-(?P<id>[0-9a-f-]{36})/[^/]+\.(?P<what>serialconsole\.log|screenshot\.bmp)"
+)
 _LEAST, _MOST, _DEFAULT = 1, 1440, 120
 """Minutes (the SDK's text of the parameter)."""
 _VERSION = "2018-03-28"
@@ -53,7 +55,7 @@ def _retrieve(call: Call) -> Answer:
 
 
 def is_log(request: Request) -> bool:
-    """Tell whether REQUEST is for a machine's serial log."""
+    """Tell whether REQUEST is for a machine's serial log, or for its screenshot, which there is none of."""
     return request.method in ("GET", "HEAD") and _PATH.fullmatch(request.path) is not None
 
 
@@ -85,7 +87,7 @@ def _log(cloud: Cloud, request: Request) -> tuple[str, bytes]:
     if machine is None:
         # The log goes with its machine.
         raise ApiError(404, "ContainerNotFound", "The specified container does not exist.")
-    shown = machine.log()
+    shown = machine.log() if path and path["what"] == "serialconsole.log" else b""
     if not machine.started or time.monotonic() < machine.started + cloud.windows.boot_log or not shown:
         # Azure/azure-init#38: it is not there before something has been written to it, and then for some minutes.
         raise ApiError(404, "BlobNotFound", "The specified blob does not exist.")
