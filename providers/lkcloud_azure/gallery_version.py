@@ -160,10 +160,7 @@ class GalleryVersion:
         return gallery_definition.place_of(self.session, self.options, self.source.name)
 
     def find(self) -> Image | None:
-        """Return the version if it is there, whatever its number.
-
-        Raises Conflict if its name in the tags, or the number that the options name, is another image's.
-        """
+        """Return the version if it is there, whatever its number; raises Conflict if its name is another image's."""
         found = called(self.session, self.options, self.source.name)
         ours = [image for image in found if image.digest == self.source.digest]
         if ours:
@@ -181,10 +178,13 @@ class GalleryVersion:
         Raises Conflict if the number that the options name is another image's.
         """
         gallery, name = self.definition.names
-        there = {number_of(shown): shown for shown in listed(self.session, self.definition)}
-        number = self.options.gallery_version or _text(_next(max(there, default=None)))
+        there, chosen = (
+            {number_of(shown) for shown in listed(self.session, self.definition)},
+            self.options.gallery_version,
+        )
+        number = _text(_number(chosen) if chosen else _next(max(there, default=None)))
         place = self.definition.child("versions", number)
-        if self.options.gallery_version and _number(number) in there:
+        if chosen and _number(chosen) in there:
             self._require_ours(place)
             return None
         wanted, versions = self.request(), self.session.compute.gallery_image_versions

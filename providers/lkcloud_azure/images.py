@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from lkcloud.errors import LkcloudError, UsageError
+from lkcloud.errors import LkcloudError, Refused, UsageError
 from lkcloud.polling import poll
 from lkcloud.provider import Image
 from lkcloud_azure import gallery, gallery_version, managed_image, operations
@@ -49,7 +49,13 @@ def every(session: Session, options: AzureOptions) -> list[Image]:
 
     Those of the resource group, and if a gallery is named its versions, of one definition or of all.
     """
-    found = managed_image.every(session, options.resource_group)
+    try:
+        found = managed_image.every(session, options.resource_group)
+    except Refused as error:
+        # Who uses a gallery need not be allowed to see managed images.
+        if options.gallery is None or status_of(error.__cause__) != 403:
+            raise
+        found = []
     if options.gallery is not None:
         found += gallery_version.every(session, gallery.place_of(session, options), options.definition)
     return sorted(found, key=lambda image: (image.created or datetime.min.replace(tzinfo=UTC), image.id))

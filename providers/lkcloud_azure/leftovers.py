@@ -7,7 +7,7 @@ It is looked for in the resource group, the gallery and the storage account of t
 from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
-from lkcloud.errors import NotFound, UsageError
+from lkcloud.errors import NotFound, Refused, UsageError
 from lkcloud.provider import Blob, Image, Source
 from lkcloud_azure import (
     blob_upload,
@@ -22,6 +22,7 @@ from lkcloud_azure import (
     storage,
     vm_removal,
 )
+from lkcloud_azure.errors import status_of
 from lkcloud_azure.naming import ResourceId
 from lkcloud_azure.options import AzureOptions
 from lkcloud_azure.page_blobs import BlobPlace
@@ -37,10 +38,13 @@ def leftovers(session: Session, options: AzureOptions, name: str) -> Iterator[Bl
     An upload is one whether it is whole or not, and whether its image is there or not: a push that ends well removes
     it, unless it is to be kept.
     """
-    yield from vm_removal.machines(session, options, name)
-    yield from _failed(session, options, name)
-    yield from stages(session, options, name)
-    yield from _disks(session, options, name)
+    for found in (
+        vm_removal.machines(session, options, name),
+        _failed(session, options, name),
+        stages(session, options, name),
+        _disks(session, options, name),
+    ):
+        yield from _if_allowed(found)
     if options.storage_account:
         yield from _page_blobs(session, options, name)
 
@@ -48,7 +52,7 @@ def leftovers(session: Session, options: AzureOptions, name: str) -> Iterator[Bl
 def tidy(session: Session, options: AzureOptions, source: Source) -> None:
     """Delete the upload of SOURCE by the method of the options, unless it is to be kept; nothing there is no error."""
     if options.gallery is not None:
-        for stage in stages(session, options, source.name, source.digest):
+        for stage in _if_allowed(stages(session, options, source.name, source.digest)):
             delete(session, options, stage)
     if options.keep_upload:
         return
@@ -85,6 +89,15 @@ def delete(session: Session, options: AzureOptions, blob: Blob) -> None:
         images.delete(session, Image("azure", blob.region, blob.id, blob.name))
     else:
         raise UsageError(f"azure: nothing is known of a {blob.kind!r}", hint="delete it with `az resource delete`")
+
+
+def _if_allowed(found: Iterator[Blob]) -> Iterator[Blob]:
+    """Yield what is FOUND; who may not look at a kind of resource has made none of it."""
+    try:
+        yield from found
+    except Refused as error:
+        if status_of(error.__cause__) != 403:
+            raise
 
 
 def _failed(session: Session, options: AzureOptions, name: str) -> Iterator[Blob]:

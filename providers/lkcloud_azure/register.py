@@ -20,7 +20,7 @@ from lkcloud.transfer.retry import Verdict
 from lkcloud_azure import disk_upload, features, gallery, images, leftovers, operations
 from lkcloud_azure.errors import fault, judge, retry_after
 from lkcloud_azure.gallery_version import GalleryVersion
-from lkcloud_azure.managed_image import ManagedImage
+from lkcloud_azure.managed_image import STAGE_KIND, ManagedImage
 from lkcloud_azure.naming import ResourceId
 from lkcloud_azure.operations import Operation
 from lkcloud_azure.options import AzureOptions
@@ -37,6 +37,8 @@ so it does for a while after one was deleted there (Azure/azure-rest-api-specs#1
 _UNSEEN = 300.0
 """Seconds for which an image may not be seen although its making has ended well."""
 
+_BRISK, _SLOW = 60.0, 15.0
+"""Seconds for which an image is looked at often, and those between two looks from then on: it can take hours."""
 
 _VHD = re.compile(r"\bVHDs?\b")
 """What Azure's words on a VHD that it cannot use have in common: those on the cookie in its footer, those on its size
@@ -79,14 +81,18 @@ def register(session: Session, options: AzureOptions, source: Source, blob: Blob
                 image = made(ManagedImage(session, options, source, blob))
             else:
                 security = gallery.ensure(session, options, source, blob.region, run)
-                stage = ManagedImage(session, options, source, blob, staged=True)
-                staged = (lambda: made(stage)) if _needs_image(options, source, blob, security) else None
-                image = made(GalleryVersion(session, options, source, blob, staged))
+                if _needs_image(options, source, blob, security):
+                    stage = ManagedImage(session, options, source, blob, staged=True)
+                    image = made(GalleryVersion(session, options, source, blob, lambda: made(stage)))
+                    _remove(session, options, Blob("azure", blob.region, str(stage.place), STAGE_KIND), run)
+                else:
+                    image = made(GalleryVersion(session, options, source, blob))
         except LkcloudError as error:
-            if _blames_upload(error):
+            if _blames_upload(error) and not options.keep_upload:
                 _remove(session, options, blob, run)
             raise
-    _remove(session, options, blob, run)
+    if not options.keep_upload:
+        _remove(session, options, blob, run)
     return image
 
 
@@ -105,16 +111,11 @@ def _needs_image(options: AzureOptions, source: Source, blob: Blob, security: st
 
 
 def _remove(session: Session, options: AzureOptions, blob: Blob, run: Run) -> None:
-    """Remove the upload, unless it is to be kept; an identity that may not leaves it, and the user is told.
-
-    What was made of it on the way to a version goes in any case.
-    """
-    uploads = list(leftovers.stages(session, options, blob.name, blob.digest)) if options.gallery else []
-    for one in [*uploads, *(() if options.keep_upload else (blob,))]:
-        try:
-            leftovers.delete(session, options, one)
-        except LkcloudError as error:
-            run.reporter.warn(f"{one.id} is left behind: {error.message}")
+    """Remove what an image was made of; an identity that may not leaves it, and the user is told."""
+    try:
+        leftovers.delete(session, options, blob)
+    except LkcloudError as error:
+        run.reporter.warn(f"{blob.id} is left behind: {error.message}")
 
 
 def _blames_upload(error: LkcloudError) -> bool:
@@ -234,9 +235,12 @@ class Making:
             self.meter.status(image.state)
             return (image,) if image.ready or image.state in (operations.FAILED, operations.CANCELED) else None
 
-        limit = self._left() if there else min(self._left(), _UNSEEN)
+        def least() -> float:
+            return _SLOW if time.monotonic() - begun > _BRISK else 0.0
+
+        limit, begun = self._left() if there else min(self._left(), _UNSEEN), time.monotonic()
         try:
-            return poll(look, what=f"azure: {_DOING}", every=0.5, limit=limit, hint=_GOES_ON)[0]
+            return poll(look, what=f"azure: {_DOING}", every=0.5, limit=limit, hint=_GOES_ON, least=least)[0]
         except Unreachable:
             if reason is not None:
                 raise reason from None

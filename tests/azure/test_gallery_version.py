@@ -264,6 +264,10 @@ def test_the_default_number_is_one_above_the_highest(
     assert version(session, disk, blob, run).id.endswith("/versions/1.10.10")
 
 
+def test_a_number_is_written_as_azure_writes_it(session: Session, disk: Disk, blob: Blob, run: Run) -> None:
+    assert version(session, disk, blob, run, gallery_version="01.002.3").id.endswith("/versions/1.2.3")
+
+
 def test_there_is_a_highest_number(azure: AzureStandIn, session: Session, disk: Disk, blob: Blob, run: Run) -> None:
     hold_version(azure, "1.0.2147483647", name="other")
     with pytest.raises(UsageError, match=r"no patch above version 1\.0\.2147483647") as raised:

@@ -149,6 +149,14 @@ def test_the_list_has_ours_from_all_pages_oldest_first(
         assert [image.name for image in images.every(session, options)] == ["a", "b", "new"]
 
 
+def test_who_may_see_the_gallery_alone_sees_its_versions(azure: AzureStandIn, session: Session, gallery: None) -> None:
+    hold_version(azure, "1.0.0")
+    azure.windows.denied_actions = ("Microsoft.Compute/images/read",)
+    assert [image.name for image in images.every(session, IN_GALLERY)] == ["image"]
+    with pytest.raises(Refused, match=r"Microsoft\.Compute/images/read"):
+        images.every(session, options_of())
+
+
 def test_a_page_that_is_lost_is_asked_for_again(azure: AzureStandIn, session: Session) -> None:
     azure.windows.page_size = 1
     for name in "abc":

@@ -112,6 +112,15 @@ def test_page_blobs_of_one_name_and_of_all(azure: AzureStandIn, session: Session
     assert [blob.name for blob in container.list_blobs()] == ["lkcloud-notes.vhd", "lkcloud-text.vhd"]
 
 
+def test_who_may_not_look_at_a_kind_of_resource_has_made_none(azure: AzureStandIn, session: Session) -> None:
+    hold_image(azure, state="Failed")
+    disk = put_disk(azure)
+    azure.windows.denied_actions = ("Microsoft.Compute/virtualMachines/*", "Microsoft.Compute/images/read")
+    assert listed(session) == [disk]
+    azure.windows.denied_actions = ("Microsoft.Compute/disks/read", "Microsoft.Compute/virtualMachines/read")
+    assert [blob.kind for blob in listed(session)] == ["managed-image"]
+
+
 def test_an_account_that_may_not_be_looked_into_is_told(azure: AzureStandIn, session: Session) -> None:
     put_blob(session, azure)
     azure.windows.denied_actions = ("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/*",)
