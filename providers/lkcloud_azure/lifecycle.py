@@ -143,7 +143,7 @@ def _change(session: Session, place: ResourceId, wanted: Change, run: Run, stage
 
         def attempt() -> bool | None:
             shown = _shown(session, place)
-            state = word(shown.properties.provisioning_state if shown.properties else None)
+            state = _state(shown)
             if state not in (operations.SUCCEEDED, operations.FAILED, operations.CANCELED):
                 meter.status(state)
                 return None  # something else is done with it
@@ -198,7 +198,7 @@ def _head(session: Session, definition: ResourceId) -> str:
         found = [
             shown
             for shown in gallery_version.listed(session, definition)
-            if not excluded(shown) and shown.properties and shown.properties.provisioning_state != operations.FAILED
+            if not excluded(shown) and _state(shown) in (operations.SUCCEEDED, gallery_version.UPDATING)
         ]
     except LkcloudError:
         return ""  # the change is made; this only tells more of it
@@ -210,6 +210,10 @@ def _excluding(shown: "models.GalleryImageVersion") -> list[str]:
     publishing = shown.properties.publishing_profile if shown.properties else None
     targets = (publishing.target_regions if publishing else None) or ()
     return [region_name(one.name) for one in targets if one.exclude_from_latest]
+
+
+def _state(shown: "models.GalleryImageVersion") -> str:
+    return word(shown.properties.provisioning_state if shown.properties else None)
 
 
 def _version(image: Image, otherwise: str) -> ResourceId:
