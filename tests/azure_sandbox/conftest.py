@@ -17,3 +17,12 @@ def arm(azure: AzureStandIn, session: Session) -> Arm:
     session.resources.resource_groups.create_or_update(GROUP, {"location": PLACE})
     azure.traffic.clear()
     return Arm(azure, session)
+
+
+@pytest.fixture
+def filled(arm: Arm) -> Arm:
+    """Return clients of an Azure with a gallery, an image definition and a page blob."""
+    arm.gallery()
+    arm.definition()
+    arm.blob()
+    return arm

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Azure Resource Manager looks at in every request."""
 
+import time
+
 import pytest
 
 from lkcloud.sandbox.http import Response
@@ -251,6 +253,23 @@ def test_operations_show_how_they_go(arm: Arm) -> None:
     assert (status, told["properties"]["provisioningState"]) == (200, "Succeeded")
     refused_status, told, _ = arm.raw("GET", status_url.replace("DiskOperations/", "DiskOperations/0"))
     assert (refused_status, told["error"]["code"]) == (404, "ResourceNotFound")
+
+
+def test_the_pollers_of_the_sdk_look_again_soon(arm: Arm) -> None:
+    """Without a word from the server they wait for 30 seconds."""
+    arm.cloud.windows.operation = 0.05
+    begun = time.monotonic()
+    assert arm.compute.disks.begin_create_or_update(GROUP, "disk", DISK).result().provisioning_state == "Succeeded"
+    assert time.monotonic() - begun < 20
+
+
+def test_where_things_are(arm: Arm) -> None:
+    """Whoever registers a cloud of its own asks so, without a token: `az cloud register`, Terraform's metadata_host."""
+    status, old, _ = arm.raw("GET", "/metadata/endpoints", version="2015-01-01", Authorization="")
+    assert (status, old["authentication"]["loginEndpoint"]) == (200, arm.session.endpoint)
+    (cloud,) = arm.raw("GET", "/metadata/endpoints", version="2022-09-01", Authorization="")[1]
+    assert cloud["resourceManager"] == cloud["authentication"]["loginEndpoint"] == arm.session.endpoint
+    assert cloud["authentication"]["audiences"][-1] == "https://management.azure.com/"
 
 
 def test_resource_groups(arm: Arm) -> None:

@@ -116,12 +116,22 @@ def started(call: Call, work: Work, *, seconds: float, result: bool = False) -> 
     cloud.operations[operation.id] = operation
     call.deferred.append(lambda: operation.begin(cloud, seconds, work))
     url = f"{call.address}/subscriptions/{SUBSCRIPTION}{_place(call)}/{operation.id}?api-version={call.version}"
-    headers = {"Retry-After": str(cloud.windows.retry_after)}
+    headers = _pause(cloud)
     if call.route.namespace:
         headers["Azure-AsyncOperation"] = url
     if result or not call.route.namespace:
         headers["Location"] = f"{url}&monitor=true"
     return headers
+
+
+def _pause(cloud: Cloud) -> dict[str, str]:
+    """Return the headers that say when to look again.
+
+    Milliseconds are what the SDK's pollers know too (azure-core, get_retry_after); without a word they wait for 30
+    seconds.
+    """
+    seconds = cloud.windows.retry_after
+    return {"Retry-After": str(seconds)} if seconds else {"x-ms-retry-after-ms": "100"}
 
 
 def _place(call: Call) -> str:
@@ -147,7 +157,7 @@ def _find(call: Call) -> Operation:
 
 def _get(call: Call) -> Answer:
     operation = _find(call)
-    pause = {"Retry-After": str(call.cloud.windows.retry_after)}
+    pause = _pause(call.cloud)
     if "monitor" not in call.query:
         return Answer(operation.described(), 200, {} if operation.finished else pause)
     if operation.finished is None:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from lkcloud.sandbox.http import DropConnection, Request, Response
 from lkcloud.sandbox.traffic import Traffic
-from lkcloud_azure.sandbox import arm_gate, arm_registry, vm_console
+from lkcloud_azure.sandbox import arm_gate, arm_metadata, arm_registry, vm_console
 from lkcloud_azure.sandbox.access import ARM
 from lkcloud_azure.sandbox.arm_call import Answer, Call, Route, segments
 from lkcloud_azure.sandbox.cloud import LOCATION, Cloud
@@ -28,25 +28,27 @@ class Dispatcher:
 
     def __call__(self, request: Request) -> Response:
         """Return the answer to REQUEST."""
-        if vm_console.is_log(request):
-            with self._traffic.request("blob", vm_console.OPERATION, request.method, request.path, "") as seen:
-                return self._traffic.after(
-                    seen, self._traffic.before(seen) or vm_console.read(self._cloud, request), request.body.received
-                )
-        entra = self._cloud.tokens.operation(request)
-        route, match = self._find(request) if not entra else (None, None)
-        name = entra or (route.name if route else f"{request.method} {request.path}")
-        with self._traffic.request("entra" if entra else "arm", name, request.method, request.path, "") as seen:
-            response = self._traffic.before(seen)
-            if response is None:
-                response = (
-                    self._cloud.tokens.answer(request, self.address) if entra else self._answer(request, route, match)
-                )
+        service, name, answer = self._find(request)
+        with self._traffic.request(service, name, request.method, request.path, "") as seen:
+            response = self._traffic.before(seen) or answer()
             for _ in request.body.pieces():
                 pass
             return self._traffic.after(seen, response, request.body.received)
 
-    def _find(self, request: Request) -> tuple[Route | None, Match[str] | None]:
+    def _find(self, request: Request) -> tuple[str, str, Callable[[], Response]]:
+        """Return service and operation of REQUEST, and what answers it."""
+        if vm_console.is_log(request):
+            return "blob", vm_console.OPERATION, lambda: vm_console.read(self._cloud, request)
+        if request.path == arm_metadata.PATH:
+            return "arm", arm_metadata.OPERATION, lambda: arm_metadata.answer(request, self.address)
+        tokens = self._cloud.tokens
+        if entra := tokens.operation(request):
+            return "entra", entra, lambda: tokens.answer(request, self.address)
+        route, match = self._route(request)
+        name = route.name if route else f"{request.method} {request.path}"
+        return "arm", name, lambda: self._answer(request, route, match)
+
+    def _route(self, request: Request) -> tuple[Route | None, Match[str] | None]:
         if not self._routes:
             self._routes = [(route.pattern(), route) for route in arm_registry.routes()]
         for pattern, route in self._routes:
