@@ -89,6 +89,10 @@ _CODES: Mapping[str, Meaning] = {
     "OverconstrainedAllocationRequest": (Refused, _ROOM),
     # other names, other hands
     "PropertyChangeNotAllowed": (Conflict, "what is there cannot be changed so: choose another name, or delete it"),
+    "DeleteGalleryImageVersionBlockedBeforeEndOfLife": (
+        Refused,
+        "let it go first: az sig image-version update --set safetyProfile.blockDeletionBeforeEndOfLife=false",
+    ),
     "ContainerNotFound": (NotFound, "check --container and --storage-account"),
     "BlobNotFound": (NotFound, "run the same command again: it uploads what is gone"),
     "StorageAccountNotFound": (NotFound, "check --storage-account and --subscription"),

@@ -208,6 +208,14 @@ def test_a_version_that_was_to_have_a_longer_life_can_be_deleted(
     assert images.get(session, image.id) is None
 
 
+def test_a_version_that_others_protect_is_told(azure: AzureStandIn, session: Session, gallery: None) -> None:
+    held = hold_version(azure, "1.0.0")
+    held.safety, held.end_of_life = {"blockDeletionBeforeEndOfLife": True}, "2099-01-01T00:00:00+00:00"
+    with pytest.raises(Refused, match="blockDeletionBeforeEndOfLife") as raised:
+        images.delete(session, found(session, gallery="gal"))
+    assert "az sig image-version update" in raised.value.hint
+
+
 def test_an_image_that_may_not_be_deleted(azure: AzureStandIn, session: Session) -> None:
     hold_image(azure)
     azure.windows.denied_actions = ("Microsoft.Compute/images/delete",)

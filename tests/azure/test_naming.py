@@ -65,3 +65,11 @@ def test_the_name_of_an_upload_is_one_of_disks_and_blobs(name: str) -> None:
     assert made.startswith("lkcloud-")
     assert made.endswith(f"-{DIGEST[:16]}")
     assert made != upload_name(name, "cd" * 32)
+
+
+def test_resources_within_resources() -> None:
+    version = ResourceId.parse(VERSION)
+    assert version is not None
+    gallery = version.parent.parent
+    assert str(gallery) == "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/galleries/a"
+    assert gallery.child("images", "b").child("versions", "1.2.3") == version
