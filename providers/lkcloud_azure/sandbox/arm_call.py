@@ -169,14 +169,9 @@ class Call:
                 )
                 raise ApiError(404, "ParentResourceNotFound", message)
 
-    def allowed(self, action: str, scope: str | None = None) -> bool:
-        """Tell whether the caller may do ACTION on SCOPE, which is the path's if it is None."""
-        del scope  # one identity, whose rights are those of the subscription
-        return allowed(self.cloud, action)
-
     def require_linked(self, action: str, linked: ResourceId | str) -> None:
         """Raise ApiError if the caller may not do ACTION on another resource that the request makes use of."""
-        if not self.allowed(action):
+        if not allowed(self.cloud, action):
             message = (
                 f"The client has permission to perform action '{self.route.needed()}' on scope '{self.id}', however it "
                 f"does not have permission to perform action(s) '{action}' on the linked scope(s) '{linked}' "
@@ -215,13 +210,16 @@ def segments(match: re.Match[str]) -> dict[str, str]:
     return {name: unquote(value) for name, value in match.groupdict().items()}
 
 
+def below_group(resource: ResourceId) -> str:
+    """Return an id from its resource provider on: `Microsoft.Compute/disks/NAME`."""
+    return str(resource).partition("/providers/")[2]
+
+
 def not_found(resource: ResourceId) -> ApiError:
     """Return what is said of a resource that does not exist."""
-    kind = "/".join((resource.namespace, *resource.kinds))
     message = (
-        f"The Resource '{kind.rpartition('/')[0]}/{kind.rpartition('/')[2]}/{'/'.join(resource.names)}' under resource "
-        f"group '{resource.group}' was not found. For more details please go to "
-        "https://aka.ms/ARMResourceNotFoundFix"
+        f"The Resource '{below_group(resource)}' under resource group '{resource.group}' was not found. For more "
+        "details please go to https://aka.ms/ARMResourceNotFoundFix"
     )
     return ApiError(404, "ResourceNotFound", message)
 

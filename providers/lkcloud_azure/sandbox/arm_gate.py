@@ -76,7 +76,8 @@ def _check_version(call: Call) -> None:
             message = f"The api-version '{version}' is invalid. The supported versions are '{_listed(call.route)}'."
             raise ApiError(400, "InvalidApiVersionParameter", message)
         # Azure/azure-cli#28496, pulumi/pulumi-azure-nextgen#170
-        where = next((g.location for g in call.cloud.groups.values() if g.name == call.segments.get("group")), "")
+        group = call.cloud.groups.get(call.segments.get("group", "").lower())
+        where = group.location if group else ""
         message = (
             f"No registered resource provider found for location '{where}' and API version '{version}' for type "
             f"'{call.route.kind.partition('/')[2]}'. The supported api-versions are '{_listed(call.route)}'. The "

@@ -8,7 +8,7 @@ is still said to have it.
 import time
 
 from lkcloud_azure.naming import ResourceId
-from lkcloud_azure.sandbox.arm_call import Call
+from lkcloud_azure.sandbox.arm_call import Call, below_group
 from lkcloud_azure.sandbox.cloud import Cloud, Resource
 from lkcloud_azure.sandbox.errors import ApiError
 
@@ -25,7 +25,7 @@ def check_empty(call: Call, resource: Resource) -> None:
             inner.append(parsed)
     if inner:
         # jenkins-infra/azure#1544
-        told = ", ".join(f"{one.namespace}/{'/'.join(_alternating(one))}" for one in inner[:5])
+        told = ", ".join(map(below_group, inner[:5]))
         message = (
             f"Cannot delete resource while nested resources exist. Some existing nested resource IDs include: "
             f"'{told}'. Please delete all nested resources before deleting this resource."
@@ -38,7 +38,3 @@ def forget(cloud: Cloud, resource: Resource) -> None:
     cloud.forget(resource)
     if cloud.windows.deleted_version > 0:
         cloud.lagging[str(resource.id)] = time.monotonic() + cloud.windows.deleted_version
-
-
-def _alternating(resource: ResourceId) -> list[str]:
-    return [word for pair in zip(resource.kinds, resource.names, strict=True) for word in pair]

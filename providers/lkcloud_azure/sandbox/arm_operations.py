@@ -50,7 +50,6 @@ class Operation:
     progress: float | None = None
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     finished: datetime | None = None
-    done: Event = field(default_factory=Event)
     ended: Event = field(default_factory=Event)
     """Set when the stand-in stops or is emptied."""
     hurried: Event = field(default_factory=Event)
@@ -101,7 +100,6 @@ class Operation:
         with cloud.lock:
             self.failure, self.finished = failure, datetime.now(UTC)
             self.status = failure.status if failure else "Succeeded"
-        self.done.set()
 
 
 def started(call: Call, work: Work, *, seconds: float, result: bool = False) -> dict[str, str]:

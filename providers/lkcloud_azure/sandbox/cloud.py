@@ -104,7 +104,6 @@ class Group:
     location: str
     tags: dict[str, str]
     state: str = "Succeeded"
-    managed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,7 @@ class Cloud:
     """By their ids in lower case, oldest first."""
     operations: dict[str, "Operation"] = field(default_factory=dict)
     """By their ids."""
-    assignments: "dict[str, Assignment]" = field(default_factory=dict)
+    assignments: dict[str, Assignment] = field(default_factory=dict)
     """Role assignments, by their ids in lower case."""
     lagging: dict[str, float] = field(default_factory=dict)
     """Ids of nested resources that are gone, and until when (time.monotonic) their parents still have them."""
@@ -191,9 +190,10 @@ class Cloud:
             operation.hurry()
         with self.lock:
             held = list(self.resources.values())[::-1]
-            for table in (self.groups, self.resources, self.operations, self.lagging, self.registering):
+            for table in (self.groups, self.resources, self.operations, self.assignments):
                 table.clear()
-            self.assignments.clear()
+            for times in (self.lagging, self.registering):
+                times.clear()
         for resource in held:
             resource.removed(self)
         self.ended = Event()
