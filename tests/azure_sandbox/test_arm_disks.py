@@ -162,6 +162,15 @@ def test_reading_a_disk(arm: Arm, tmp_path: Any) -> None:
     refused(409, "OperationNotAllowed", arm.grant, access="Write")
 
 
+def test_a_url_for_reading_ends_by_itself(arm: Arm) -> None:
+    disk = arm.uploaded()
+    arm.grant(access="Read", seconds=1)
+    time.sleep(1.01)
+    assert arm.compute.disks.get(GROUP, "disk").disk_state == "Unattached"
+    arm.image(managedDisk={"id": disk.id})
+    arm.compute.disks.begin_delete(GROUP, "disk", **QUICK).result()
+
+
 @pytest.mark.parametrize(("access", "seconds"), [("None", 60), ("Write", 0), ("Write", 61 * 24 * 3600)])
 def test_grants_that_cannot_be(arm: Arm, access: str, seconds: int) -> None:
     arm.disk()
@@ -210,6 +219,8 @@ def test_changes(arm: Arm) -> None:
 def test_copies(arm: Arm) -> None:
     source = arm.uploaded(osType="Linux", hyperVGeneration="V2")
     copy = arm.disk("copy", creationData={"createOption": "Copy", "sourceResourceId": source.id}, diskSizeGB=1)
+    assert copy.creation_data is not None
+    assert copy.creation_data.source_unique_id == source.unique_id
     assert (copy.os_type, copy.hyper_v_generation, copy.disk_size_bytes) == ("Linux", "V2", GIB)
     file = arm.cloud.disk_file(copy.id or "")
     assert file.stat().st_size == GIB

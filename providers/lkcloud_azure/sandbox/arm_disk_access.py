@@ -4,6 +4,8 @@
 https://learn.microsoft.com/rest/api/compute/disks/grant-access and .../revoke-access
 """
 
+import time
+
 from azure.mgmt.compute import models
 
 from lkcloud_azure.sandbox import vhd_footer
@@ -35,10 +37,11 @@ def _grant(call: Call) -> Answer:
     def work(operation: Operation) -> None:
         # A second request is answered with the URL of the first as long as that is good.
         if not disk.active(cloud):
+            disk.revoke(cloud)
             pages = disk.upload or disk.exported(cloud.file("disks"))
             url = cloud.grants.issue(pages, access, seconds)
             with cloud.lock:
-                disk.url, disk.access = url, access
+                disk.url, disk.access, disk.until = url, access, time.monotonic() + seconds
                 disk.export = None if disk.upload else pages
         operation.output = {"accessSAS": disk.url}
 

@@ -74,6 +74,7 @@ def _put(call: Call) -> Answer:
         file=call.cloud.file("disks"),
         zones=tuple(sent.get("zones") or ()),
         extra=dict(source.extra),
+        source_unique_id=source.disk.unique if source.disk else "",
     )
     call.cloud.add(disk)
     cloud, answer = call.cloud, disk.described()

@@ -2,6 +2,7 @@
 """A managed disk: what it was made from, its bytes, and who holds it."""
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,8 @@ class Disk(Resource):
     """The URL that was granted last."""
     access: Access | None = None
     """What was granted and not taken back."""
+    until: float = 0.0
+    """When (time.monotonic) that ends."""
     managed_by: str = ""
     """The id of the virtual machine that it is attached to."""
     machine_runs: bool = True
@@ -50,8 +53,9 @@ class Disk(Resource):
         if self.managed_by:
             return "Attached" if self.machine_runs else "Reserved"
         if self.upload is not None:
+            # What becomes of an upload whose URL has ended, before it is taken back, is not known; it stays one here.
             return "ActiveUpload" if self.access else "ReadyToUpload"
-        return "ActiveSAS" if self.access else "Unattached"
+        return "ActiveSAS" if self.access and time.monotonic() < self.until else "Unattached"
 
     def active(self, cloud: Cloud) -> bool:
         """Tell whether some URL gives access to it now."""
