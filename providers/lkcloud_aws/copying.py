@@ -16,7 +16,7 @@ from lkcloud.transfer.retry import Verdict, retry
 from lkcloud_aws import deprecation, images, sharing, snapshots
 from lkcloud_aws.errors import code_of, explain, judge
 from lkcloud_aws.images import Standing
-from lkcloud_aws.naming import listed, token
+from lkcloud_aws.naming import REPLACEMENT, listed, token
 from lkcloud_aws.options import Destination
 from lkcloud_aws.session import Session
 from lkcloud_aws.sharing import EVERYBODY, Grants
@@ -159,7 +159,8 @@ class Copy:
     def _request(self) -> "CopyImageRequestTypeDef":
         """Return what CopyImage is asked for; the source's tags go to the copy and its snapshots in the same moment."""
         source, key = self.source, self.destination.key
-        tags = listed({name: value for name, value in source.tags if not name.startswith("aws:")})
+        # A replacement is an image of the source's region.
+        tags = listed({name: value for name, value in source.tags if name != REPLACEMENT and name[:4] != "aws:"})
         request: CopyImageRequestTypeDef = {
             "Name": source.name,
             "SourceImageId": source.id,

@@ -293,6 +293,13 @@ def test_whoever_may_use_the_image_may_use_its_copies(aws: AwsStandIn, session: 
     assert (counted(aws, "ModifyImageAttribute"), counted(aws, "EnableImageDeprecation")) == asked
 
 
+def test_a_replacement_does_not_go_along(aws: AwsStandIn, session: Session, image: Image) -> None:
+    """It is the id of an image of the other region."""
+    session.ec2.create_tags(Resources=[image.id], Tags=[{"Key": "lkcloud:replacement", "Value": "ami-1"}])
+    [made] = copy(session, image, WEST)
+    assert made.tags == image.tags
+
+
 def test_a_copy_of_what_is_deprecated_is_so_soon(aws: AwsStandIn, session: Session, image: Image) -> None:
     held(aws, image).deprecation = datetime(2020, 1, 1, tzinfo=UTC)
     [made] = copy(session, image, WEST)
