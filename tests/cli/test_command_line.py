@@ -60,7 +60,7 @@ def test_completion_knows_clouds_and_flags(lkcloud: Command, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("arguments", "code", "error", "hint"),
     [
-        (["pusch"], 2, "no such command 'pusch'. Did you mean 'push'?", "--help"),
+        (["pusch"], 2, "no such command 'pusch'. Did you mean 'push'", "--help"),
         (["push", "aws"], 2, "missing argument 'IMAGE'", "lkcloud push aws --help"),
         (["push", "aws", "x.raw", "--boot-mode", "bios"], 2, "--boot-mode", "lkcloud push aws --help"),
         (["push", "aws", "x.raw", "--volume-size", "0"], 2, "--volume-size", "LKCLOUD_AWS_VOLUME_SIZE"),
