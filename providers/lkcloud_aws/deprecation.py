@@ -12,7 +12,7 @@ from lkcloud.provider import Deprecation, Image, Run, Status
 from lkcloud_aws import images, snapshots
 from lkcloud_aws.errors import code_of, explain
 from lkcloud_aws.images import Standing
-from lkcloud_aws.naming import REPLACEMENT
+from lkcloud_aws.naming import DELETED, OBSOLETE, REPLACEMENT, WITHDRAWN
 from lkcloud_aws.session import Session
 
 _LONGEST = timedelta(days=3652)
@@ -27,7 +27,8 @@ def deprecate(session: Session, image: Image, deprecation: Deprecation, run: Run
 
     DEPRECATED is so within two minutes; ACTIVE with a date is so until then, when AWS deprecates it. OBSOLETE disables
     the image, which takes it from all whom it was shared with; what comes after enables it again and gives it to
-    nobody. The replacement is a tag, which only this account sees.
+    nobody. The replacement and the other dates are tags, which only this account sees: `lkcloud_aws.sweeping` carries
+    them out. Of the four only OBSOLETE leaves the mark of an image that was withdrawn.
 
     Raises UsageError for what AWS cannot say, NotFound if there is no such image, Refused for a date that a public
     image cannot have.
@@ -35,7 +36,7 @@ def deprecate(session: Session, image: Image, deprecation: Deprecation, run: Run
     _check(image, deprecation)
     before = images.standing(session, image.id)
     with run.reporter.stage("deprecate"):
-        _replace(session, image, deprecation.replacement)
+        _tag(session, image, deprecation)
         if deprecation.status is Status.OBSOLETE:
             _disable(session, image, before, run)
             return
@@ -73,14 +74,23 @@ def _disable(session: Session, image: Image, before: Standing, run: Run) -> None
     run.reporter.note(f"{image.id} in {image.region} is disabled, and no longer shared with anybody")
 
 
-def _replace(session: Session, image: Image, replacement: str) -> None:
-    """Let the tag name the REPLACEMENT; "" = none is there."""
-    if replacement:
-        snapshots.set_tags(session, image.id, {REPLACEMENT: replacement})
-    elif REPLACEMENT in dict(image.tags):
+def _tag(session: Session, image: Image, deprecation: Deprecation) -> None:
+    """Let the tags say what AWS has no place for.
+
+    The mark of a withdrawn image goes before the image can be used again: what has it will be deleted.
+    """
+    dates = {OBSOLETE: deprecation.obsolete, DELETED: deprecation.deleted}
+    wanted = {key: when.isoformat(timespec="seconds") for key, when in dates.items() if when is not None}
+    if deprecation.replacement:
+        wanted[REPLACEMENT] = deprecation.replacement
+    if wanted:
+        snapshots.set_tags(session, image.id, wanted)
+    kept = {*wanted, *([WITHDRAWN] if deprecation.status is Status.OBSOLETE else [])}
+    gone = {REPLACEMENT, OBSOLETE, DELETED, WITHDRAWN} & dict(image.tags).keys() - kept
+    if gone:
         session.call(
-            f"taking a tag from {image.id}",
-            lambda: session.ec2.delete_tags(Resources=[image.id], Tags=[{"Key": REPLACEMENT}]),
+            f"taking tags from {image.id}",
+            lambda: session.ec2.delete_tags(Resources=[image.id], Tags=[{"Key": key} for key in sorted(gone)]),
         )
 
 
@@ -115,20 +125,20 @@ def _check(image: Image, deprecation: Deprecation) -> None:
     status, when = deprecation.status, deprecation.deprecated
     if status is Status.DELETED:
         raise UsageError("aws: an image cannot be marked as deleted", hint=f"delete it: lkcloud delete aws {image.id}")
-    if deprecation.obsolete or deprecation.deleted:
-        raise UsageError(
-            "aws: AWS keeps one date of an image, that of its deprecation", hint="leave the other dates out"
-        )
     if deprecation.replacement == image.id:
         raise UsageError(f"aws: {image.id} cannot replace itself", hint="name another image as the replacement")
-    if deprecation.replacement and status is Status.ACTIVE and when is None:
+    dates = [one for one in (when, deprecation.obsolete, deprecation.deleted) if one is not None]
+    if deprecation.replacement and status is Status.ACTIVE and not dates:
         raise UsageError(
             "aws: an image that stays active has no replacement", hint="leave it out, or say when it is deprecated"
         )
+    for one in dates:
+        if one.tzinfo is None:
+            raise UsageError(f"aws: the date has no time zone: {one}", hint="end it with Z or +00:00")
+    if dates != sorted(dates):
+        raise UsageError("aws: an image is deprecated first, then obsolete, then deleted", hint="order the dates")
     if when is None:
         return
-    if when.tzinfo is None:
-        raise UsageError(f"aws: the date of deprecation has no time zone: {when}", hint="end it with Z or +00:00")
     now = datetime.now(UTC)
     if status is not Status.ACTIVE:
         raise UsageError(

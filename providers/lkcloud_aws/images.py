@@ -12,7 +12,7 @@ from lkcloud.provider import Blob, Image
 from lkcloud.reporting import Meter
 from lkcloud_aws import snapshots
 from lkcloud_aws.errors import code_of, explain, fault
-from lkcloud_aws.naming import DIGEST, filter_value, pairs
+from lkcloud_aws.naming import DIGEST, FAMILY, WITHDRAWN, filter_value, pairs, time_of
 from lkcloud_aws.session import Session
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def wait(session: Session, image_id: str, *, minutes: int, meter: Meter) -> Imag
         if found.state == "disabled":
             raise Refused(
                 f"aws: the image {image_id} is disabled",
-                hint=f"enable it with `aws ec2 enable-image --image-id {image_id}`, or choose another --name",
+                hint=f"enable it with `lkcloud deprecate aws {image_id} --status active`, or choose another --name",
             )
         return found if found.ready else None
 
@@ -193,8 +193,7 @@ def delete_snapshot(session: Session, snapshot_id: str, image_id: str) -> None:
     """
 
     def attempt() -> bool | None:
-        users = _describe(session, [{"Name": "block-device-mapping.snapshot-id", "Values": [snapshot_id]}])
-        if any(user.id != image_id for user in users):
+        if others_stand_on(session, snapshot_id, image_id):
             return True
         try:
             snapshots.delete(session, snapshot_id)
@@ -211,6 +210,12 @@ def delete_snapshot(session: Session, snapshot_id: str, image_id: str) -> None:
         limit=60.0,
         hint=f"delete the snapshot {snapshot_id} later, with `aws ec2 delete-snapshot`",
     )
+
+
+def others_stand_on(session: Session, snapshot_id: str, image_id: str) -> bool:
+    """Tell whether another image than the one with IMAGE_ID stands on a snapshot."""
+    users = _describe(session, [{"Name": "block-device-mapping.snapshot-id", "Values": [snapshot_id]}])
+    return any(user.id != image_id for user in users)
 
 
 def reason(session: Session, image_id: str) -> str:
@@ -231,6 +236,7 @@ def _image(found: "ImageTypeDef", region: str) -> Image:
         id=found["ImageId"],
         name=name,
         kind="ami",
+        family=tags.get(FAMILY, ""),
         digest=digest,
         state=found["State"],
         ready=found["State"] == "available",
@@ -238,4 +244,5 @@ def _image(found: "ImageTypeDef", region: str) -> Image:
         created=datetime.fromisoformat(created) if created else None,
         blobs=tuple(Blob("aws", region, each, snapshots.KIND, name, digest) for each in ids if each),
         tags=tuple(sorted(tags.items())),
+        withdrawn=time_of(tags.get(WITHDRAWN, "")),
     )

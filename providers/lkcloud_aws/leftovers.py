@@ -2,7 +2,9 @@
 """What unfinished pushes have left, and how it is removed."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from lkcloud.errors import Refused, UsageError
@@ -29,12 +31,12 @@ def leftovers(session: Session, options: AwsOptions, name: str) -> Iterator[Blob
 
     Of pushes of images called NAME; "" = of any name. Ids of uploads and objects are s3:// URLs.
     """
+    bucket = list(_in_bucket(session, options.bucket, options.key_prefix, name)) if options.bucket else []
     yield from _instances(session, name)
-    yield from _imports(session, options, name)
+    yield from _imports(session, options, name, {blob.id: blob.created for blob in bucket})
     for snapshot in snapshots.leftovers(session, name):
         yield snapshot.blob(session.region)
-    if options.bucket:
-        yield from _in_bucket(session, options.bucket, options.key_prefix, name)
+    yield from bucket
 
 
 def _instances(session: Session, name: str) -> Iterator[Blob]:
@@ -51,7 +53,8 @@ def _instances(session: Session, name: str) -> Iterator[Blob]:
             tags, state = pairs(one.get("Tags")), one["State"]["Name"]
             if state != "terminated":
                 known = tags.get(NAME, ""), tags.get(DIGEST, "")
-                blobs.append(Blob("aws", session.region, one["InstanceId"], INSTANCE_KIND, *known, state))
+                born = one.get("LaunchTime")
+                blobs.append(Blob("aws", session.region, one["InstanceId"], INSTANCE_KIND, *known, state, born))
         return blobs
 
     try:
@@ -61,10 +64,18 @@ def _instances(session: Session, name: str) -> Iterator[Blob]:
             raise explain(error, "looking for test instances") from error
 
 
-def _imports(session: Session, options: AwsOptions, name: str) -> Iterator[Blob]:
-    """Yield import tasks and what they have left; who may not look at them and names no bucket has started none."""
+def _imports(
+    session: Session, options: AwsOptions, name: str, objects: Mapping[str, datetime | None]
+) -> Iterator[Blob]:
+    """Yield import tasks and what they have left; who may not look at them and names no bucket has started none.
+
+    AWS does not tell when a task began: it is as old as the one of OBJECTS, by URL, that it reads.
+    """
     try:
-        tasks = [task.blob(session.region) for task in snapshot_import.running(session, name)]
+        tasks = [
+            replace(task.blob(session.region), created=objects.get(f"s3://{task.bucket}/{task.key}"))
+            for task in snapshot_import.running(session, name)
+        ]
         untagged = list(snapshot_import.untagged(session, name))
     except Refused as error:
         if options.bucket or code_of(error.__cause__) != _DENIED:
@@ -79,15 +90,15 @@ def _in_bucket(session: Session, bucket: str, key_prefix: str, name: str) -> Ite
     for upload in s3_upload.unfinished(session, bucket, prefix):
         if known := parse_key(key_prefix, upload.key):
             url = f"s3://{bucket}/{upload.key}?uploadId={upload.id}"
-            yield Blob("aws", session.region, url, UPLOAD_KIND, *known, "unfinished")
+            yield Blob("aws", session.region, url, UPLOAD_KIND, *known, "unfinished", upload.initiated)
 
-    def ask() -> list[str]:
+    def ask() -> list[tuple[str, datetime]]:
         pages = session.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+        return [(found["Key"], found["LastModified"]) for page in pages for found in page.get("Contents", [])]
 
-    for key in session.call(f"listing the objects in {bucket}", ask):
+    for key, written in session.call(f"listing the objects in {bucket}", ask):
         if known := parse_key(key_prefix, key):
-            yield Blob("aws", session.region, f"s3://{bucket}/{key}", OBJECT_KIND, *known, "uploaded")
+            yield Blob("aws", session.region, f"s3://{bucket}/{key}", OBJECT_KIND, *known, "uploaded", written)
 
 
 def delete(session: Session, blob: Blob) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import TypedDict
 from urllib.parse import quote, unquote
 
@@ -13,6 +14,13 @@ DIGEST = "lkcloud:digest"
 VERSION = "lkcloud:version"
 REPLACEMENT = "lkcloud:replacement"
 """Of an image that is deprecated: the id of the one to use instead."""
+OBSOLETE = "lkcloud:obsolete-on"
+DELETED = "lkcloud:deleted-on"
+"""Dates of an image for which AWS has no place of its own."""
+WITHDRAWN = "lkcloud:withdrawn"
+"""Of an image that was taken from its users: when, in ISO 8601."""
+FAMILY = "lkcloud:family"
+"""What an image is one of a row of: AWS knows no families."""
 RESERVED = ("aws:", "lkcloud:")
 """How the keys of tags that the user cannot set begin."""
 
@@ -25,6 +33,15 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 def tags_of(name: str, digest: str, extra: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
     """Return the tags of a resource that belongs to the image NAME with the content DIGEST; EXTRA can set `Name`."""
     return {"Name": name, **dict(extra), NAME: name, DIGEST: digest, VERSION: FORMAT_VERSION}
+
+
+def time_of(text: str) -> datetime | None:
+    """Return the time in the value of a tag, None if there is none."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 class Tag(TypedDict, total=False):

@@ -211,6 +211,14 @@ class AwsOptions(Options):
         Path | None, Field(description="UEFI variable store, as binary or as base64 of get-instance-uefi-data.")
     ] = None
     tag: Annotated[Tags, Field(description="Tag of image and snapshot, KEY=VALUE; can be repeated.")] = ()
+    family: Annotated[
+        str | None,
+        Field(
+            description="What the image is one of a row of, a tag, by which old ones are found.",
+            min_length=1,
+            max_length=255,
+        ),
+    ] = None
 
     copy_to: Annotated[
         Destinations,

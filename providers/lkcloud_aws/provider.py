@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Amazon Web Services as a provider: each method finds the module that does it, and loads the SDK only then."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from lkcloud.errors import NotFound
-from lkcloud.provider import Blob, Deprecation, Finding, Image, Machine, Run, Source
+from lkcloud.life import withdrawal
+from lkcloud.provider import Blob, Deprecation, Due, Finding, Hold, Image, Machine, Run, Source
 from lkcloud_aws import validation
 from lkcloud_aws.options import AwsOptions
 
@@ -77,18 +79,21 @@ class Aws:
         """Copy the image to the regions of the options, all side by side."""
         from lkcloud_aws import copies
 
+        withdrawal.refuse(image)
         return copies.copy(self._at(image), self.options, image, run, replacing=replacing)
 
     def share(self, image: Image, run: Run) -> None:
         """Let those whom the options name use the image, in its region, beside those who may already."""
         from lkcloud_aws import sharing
 
+        withdrawal.refuse(image)
         sharing.share(self._at(image), self.options, image, run)
 
     def promote(self, image: Image, run: Run) -> None:
         """Let the parameters of the options name the image, in its region."""
         from lkcloud_aws import promotion
 
+        withdrawal.refuse(image)
         promotion.promote(self._at(image), self.options, image, run)
 
     def protect(self, image: Image, run: Run) -> None:
@@ -102,6 +107,26 @@ class Aws:
         from lkcloud_aws import deprecation as deprecating
 
         deprecating.deprecate(self._at(image), image, deprecation, run)
+
+    def withdraw(self, image: Image, run: Run) -> None:
+        """Disable the image, take back its snapshots, and mark it."""
+        from lkcloud_aws import withdrawal as withdrawing
+
+        withdrawing.withdraw(self._at(image), image, run)
+
+    def due(self, now: datetime) -> Iterator[Due]:
+        """Yield what the dates ask for that are tags of images in the region."""
+        from lkcloud_aws import sweeping
+
+        return sweeping.due(self._session, now)
+
+    def holds(self, images: Sequence[Image]) -> Iterator[Hold]:
+        """Yield what uses, leads to or protects an image, in its region."""
+        from lkcloud_aws import references
+
+        for region in sorted({image.region for image in images}):
+            here = [image for image in images if image.region == region]
+            yield from references.holds(self._session.at(region), here)
 
     def delete(self, resource: Image | Blob) -> None:
         """Delete an image with its snapshots, or what an unfinished push has left, in the region where it is."""

@@ -11,7 +11,7 @@ from lkcloud.provider import Image, Run, Source
 from lkcloud.transfer.retry import Verdict, retry
 from lkcloud_aws import firmware, images, uefi_data
 from lkcloud_aws.errors import code_of, explain, fault, judge
-from lkcloud_aws.naming import listed, tags_of
+from lkcloud_aws.naming import FAMILY, listed, tags_of
 from lkcloud_aws.options import AwsOptions
 from lkcloud_aws.session import Session
 
@@ -107,6 +107,8 @@ class Registration:
         """
         options, source = self.options, self.source
         tags = tags_of(source.name, source.digest, options.tags)
+        if options.family:
+            tags[FAMILY] = options.family
         request: RegisterImageRequestTypeDef = {
             "Name": source.name,
             "Architecture": firmware.architecture(options, source.facts),

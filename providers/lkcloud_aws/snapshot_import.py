@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/vm-import/latest/userguide/vmimport-import-snapshot.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lkcloud.errors import LkcloudError, Refused, UsageError
@@ -78,7 +78,7 @@ def untagged(session: Session, name: str = "") -> Iterator[Blob]:
         if task.state == "completed" and task.digest and name in ("", task.name):
             snapshot = snapshots.get(session, task.snapshot)
             if snapshot and not snapshot.digest:
-                yield Blob("aws", session.region, snapshot.id, snapshots.KIND, task.name, task.digest, snapshot.state)
+                yield replace(snapshot.blob(session.region), name=task.name, digest=task.digest)
 
 
 def cancel(session: Session, task_id: str) -> None:

@@ -44,7 +44,7 @@ class Snapshot:
 
     def blob(self, region: str) -> Blob:
         """Return it as the house knows it."""
-        return Blob("aws", region, self.id, KIND, self.name, self.digest, self.state)
+        return Blob("aws", region, self.id, KIND, self.name, self.digest, self.state, self.started)
 
 
 def ours(session: Session, *, name: str = "", digest: str = "") -> list[Snapshot]:

@@ -19,7 +19,8 @@ GIB = 1024**3
 _NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
 _KMS_ARN = re.compile(r"arn:aws[a-z\-]*:kms:[^:]+:[0-9]{12}:key/.+")
 
-_OWN_TAGS = 4
+_OWN_TAGS = 9
+"""With the family, and what is put on an image later."""
 _MAX_TAGS = 50
 _EBS_TAG_KEY, _EBS_TAG_VALUE = 127, 255
 

@@ -144,6 +144,11 @@ def test_ctrl_c_leaves_the_task_and_the_next_run_takes_it_up(
         upload(session, disk, replace(run, reporter=Interrupting("import")), **import_options)
     assert [task.name for task in snapshot_import.running(session)] == ["image"]
     assert len(objects(session)) == 1
+    # AWS does not tell how old a task is; its object is as old, and is looked at where the bucket is named.
+    dated = {left.kind: left.created for left in leftovers.leftovers(session, AwsOptions(bucket=BUCKET), "image")}
+    assert dated["import-task"] == dated["object"] is not None
+    [task] = leftovers.leftovers(session, AwsOptions(), "image")
+    assert task.created is None
     aws.traffic.clear()
     made = upload(session, disk, run, **import_options)
     assert counted(aws, "ImportSnapshot") == 0

@@ -204,6 +204,7 @@ def test_an_instance_that_is_left_is_found_and_removed(session: Session, image: 
     options = AwsOptions()
     assert list(leftovers.leftovers(session, options, "another")) == []
     [blob] = leftovers.leftovers(session, options, "image")
+    assert blob.created is not None
     assert [found.id for found in leftovers.leftovers(session, options, "")] == [blob.id]
     assert (blob.id, blob.kind, blob.name, blob.digest) == (left.id, "instance", "image", image.digest)
     leftovers.delete(session, blob)

@@ -9,7 +9,7 @@ import pytest
 from lkcloud.errors import NotFound, Refused, UsageError
 from lkcloud.provider import Deprecation, Image, Run, Status
 from lkcloud_aws import Aws, AwsOptions, deprecation, images, protection
-from lkcloud_aws.naming import REPLACEMENT
+from lkcloud_aws.naming import DELETED, OBSOLETE, REPLACEMENT
 from lkcloud_aws.sandbox import AwsStandIn
 from lkcloud_aws.sandbox.errors import ApiError
 from lkcloud_aws.session import Session
@@ -121,8 +121,8 @@ SOON = datetime.now(UTC) + timedelta(days=1)
     ("said", "message"),
     [
         (Deprecation(Status.DELETED), "cannot be marked as deleted"),
-        (Deprecation(obsolete=SOON), "one date"),
-        (Deprecation(Status.ACTIVE, deleted=SOON), "one date"),
+        (Deprecation(deleted=datetime(2027, 1, 1)), "no time zone"),
+        (Deprecation(obsolete=SOON, deleted=datetime(2026, 1, 1, tzinfo=UTC)), "deprecated first"),
         (Deprecation(replacement="SELF"), "cannot replace itself"),
         (Deprecation(Status.ACTIVE, replacement="ami-1"), "stays active has no replacement"),
         (Deprecation(Status.ACTIVE, deprecated=datetime(2027, 1, 1)), "no time zone"),
@@ -142,6 +142,18 @@ def test_what_cannot_be_said_is_not_sent(
         deprecation.deprecate(session, image, said, Run(journal=None))  # type: ignore[arg-type]  # nothing is remembered
     assert raised.value.hint
     assert aws.traffic.operations() == []
+
+
+def test_the_dates_that_aws_has_no_place_for_are_tags(aws: AwsStandIn, session: Session, image: Image) -> None:
+    obsolete, deleted = datetime(2027, 1, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC)
+    deprecate(session, image, obsolete=obsolete, deleted=deleted)
+    tags = dict(known(session, image.id).tags)
+    assert (tags[OBSOLETE], tags[DELETED]) == ("2027-01-01T00:00:00+00:00", "2028-01-01T00:00:00+00:00")
+    deprecate(session, known(session, image.id), Status.OBSOLETE, deleted=deleted)
+    tags = dict(known(session, image.id).tags)
+    assert (OBSOLETE in tags, tags[DELETED]) == (False, "2028-01-01T00:00:00+00:00")
+    deprecate(session, known(session, image.id), Status.ACTIVE)
+    assert {OBSOLETE, DELETED}.isdisjoint(dict(known(session, image.id).tags))
 
 
 def test_a_date_is_told_to_belong_to_active(session: Session, image: Image) -> None:

@@ -2,6 +2,7 @@
 """Images: registered once, with nothing left to AWS's defaults; found, listed and deleted."""
 
 import base64
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,15 @@ def test_a_disk_for_both_firmwares_prefers_uefi(
 ) -> None:
     with uefi_disk(make_disk, tmp_path) as disk:
         assert described(session, push(session, disk, run).id)["BootMode"] == "uefi-preferred"
+
+
+def test_the_family_is_a_tag_of_the_image_alone(session: Session, disk: Disk, run: Run) -> None:
+    image = push(session, disk, run, family="my-os")
+    assert (image.family, dict(image.tags)["lkcloud:family"]) == ("my-os", "my-os")
+    assert push(session, disk, run, family="my-os") == image
+    [snapshot] = session.ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+    assert "lkcloud:family" not in [tag["Key"] for tag in snapshot["Tags"]]
+    assert push(session, disk, run, name="without").family == ""
 
 
 def test_registering_again_gives_the_same_image(aws: AwsStandIn, session: Session, disk: Disk, run: Run) -> None:
@@ -236,6 +246,8 @@ def test_leftovers_are_snapshots_without_an_image(session: Session, disk: Disk, 
     assert [blob.id for blob in leftovers.leftovers(session, options, "left")] == [left.id]
     assert list(leftovers.leftovers(session, options, "kept")) == []
     [blob] = leftovers.leftovers(session, options, "left")
+    assert blob.created is not None
+    assert datetime.now(UTC) - blob.created < timedelta(minutes=5)
     leftovers.delete(session, blob)
     leftovers.delete(session, blob)
     assert list(leftovers.leftovers(session, options, "")) == []
@@ -271,7 +283,7 @@ def test_a_disabled_image_is_told_at_once(session: Session, disk: Disk, run: Run
     session.ec2.disable_image(ImageId=image.id)
     with pytest.raises(Refused, match=f"{image.id} is disabled") as raised:
         register(session, disk, run, image.blobs[0].id)
-    assert "aws ec2 enable-image" in raised.value.hint
+    assert f"lkcloud deprecate aws {image.id} --status active" in raised.value.hint
     assert "--name" in raised.value.hint
     found = images.get(session, image.id)
     assert found is not None

@@ -19,6 +19,7 @@ from lkcloud_aws.sandbox import (
     life,
     parameters,
     quotas,
+    references,
     regions,
     s3,
     sharing,
@@ -39,6 +40,7 @@ _EC2: Mapping[str, Handler] = {
     **encryption.OPERATIONS,
     **imports.OPERATIONS,
     **instances.OPERATIONS,
+    **references.OPERATIONS,
 }
 _TAGS: Mapping[str, Callable[[Call], Result | None]] = {
     "CreateTags": snapshots.create_tags,

@@ -143,6 +143,16 @@ class Moto:
             policies=wanted.get("Policies"),
         )
 
+    def image_parameters(self, region: str) -> list[tuple[str, str]]:
+        """Return name and value of the parameters of Systems Manager that hold images."""
+        found = get_backend("ssm")[ACCOUNT][region].describe_parameters([], [])
+        return [(str(one.name), str(one.value)) for one in found if one.data_type == "aws:ec2:image"]
+
+    def launch_template_images(self, region: str, depth: int) -> list[tuple[str, str]]:
+        """Return the ids of launch templates and the images that the newest DEPTH versions of each name."""
+        templates = get_backend("ec2")[ACCOUNT][region].launch_templates.values()
+        return [(str(one.id), str(version.image_id)) for one in templates for version in one.versions[-depth:]]
+
     def encrypts_by_default(self, region: str) -> bool:
         """Say whether EBS encrypts new snapshots and volumes of a region by default."""
         return bool(get_backend("ec2")[ACCOUNT][region].ebs_encryption_by_default)

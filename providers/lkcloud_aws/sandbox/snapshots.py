@@ -149,6 +149,17 @@ def _modify_attribute(call: Call) -> Result:
     return {}
 
 
+def _reset_attribute(call: Call) -> Result:
+    snapshot = _visible(call, call.needed("SnapshotId"))
+    # ResetSnapshotAttribute, Attribute: "Currently, only the attribute for permission to create volumes can be reset."
+    if call.needed("Attribute") != "createVolumePermission":
+        raise invalid(f"Value ({call.text('Attribute')}) for parameter attribute is invalid.")
+    call.stop_if_dry_run()
+    shared = snapshot.shared_with
+    shared.change(frozenset(), shared.names, unseen=call.cloud.windows.unseen_permissions)
+    return {}
+
+
 def _owns(resource_id: str) -> bool:
     return resource_id.startswith(("ami-", "snap-", "import-snap-", "i-"))
 
@@ -210,4 +221,5 @@ OPERATIONS: dict[str, Handler] = {
     "DeleteSnapshot": _delete,
     "DescribeSnapshotAttribute": _describe_attribute,
     "ModifySnapshotAttribute": _modify_attribute,
+    "ResetSnapshotAttribute": _reset_attribute,
 }
