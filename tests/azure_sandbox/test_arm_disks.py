@@ -135,13 +135,14 @@ def test_one_url_at_a_time(arm: Arm) -> None:
 
 def test_urls_end(arm: Arm) -> None:
     arm.disk()
-    url = arm.grant(seconds=1)
-    with BlobClient.from_blob_url(url) as blob:
+    first = arm.grant(seconds=1)
+    time.sleep(1.01)
+    with BlobClient.from_blob_url(first) as blob, pytest.raises(HttpResponseError):
+        blob.upload_page(bytes(512), 0, 512)
+    second = arm.grant()
+    assert second != first
+    with BlobClient.from_blob_url(second) as blob:
         blob.upload_page(vhd()[1], SIZE, 512)
-        time.sleep(1.01)
-        with pytest.raises(HttpResponseError):
-            blob.upload_page(bytes(512), 0, 512)
-    assert arm.grant() != url
     arm.revoke()
     assert arm.compute.disks.get(GROUP, "disk").disk_state == "Unattached"
 
