@@ -31,11 +31,18 @@ from lkcloud.transfer.journal import Journal
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a push would do: EXISTING is the image of that name, FINDINGS are in the way."""
+    """What a push of a disk as NAME would do: EXISTING is the image of that name, FINDINGS are in the way.
 
-    source: Source
+    It can be sent to another process.
+    """
+
+    name: str
+    size: int
+    """Bytes of the disk."""
     data: int
-    """Bytes of the disk that are not zero, in whole blocks of 512 KiB."""
+    """Bytes of it that are not zero, in whole blocks of 512 KiB."""
+    digest: str
+    """Its content digest, 64 hexadecimal digits."""
     existing: Image | None
     findings: tuple[Finding, ...]
     error: type[LkcloudError] | None = None
@@ -44,7 +51,7 @@ class Plan:
     @property
     def done(self) -> bool:
         """Whether the image is there already."""
-        return self.existing is not None and self.existing.digest == self.source.digest and self.existing.ready
+        return self.existing is not None and self.existing.digest == self.digest and self.existing.ready
 
     @property
     def possible(self) -> bool:
@@ -100,7 +107,7 @@ def plan(
         if conflict:
             findings.append(Finding(conflict.message, conflict.hint))
             error = Conflict
-    return Plan(source, len(content) * BLOCK, existing, tuple(findings), error)
+    return Plan(name, disk.size, len(content) * BLOCK, source.digest, existing, tuple(findings), error)
 
 
 def push(

@@ -165,7 +165,7 @@ class _Planned:
             assert self.failure is not None
             yield f"! {job.label}: {self.failure.message}\n  hint: {self.failure.hint}"
             return
-        data = f"{size(plan.source.disk.size)}, {size(plan.data)} of data, {plan.source.digest[:12]}"
+        data = f"{size(plan.size)}, {size(plan.data)} of data, {plan.digest[:12]}"
         yield f"{self.sign} {job.label}: {job.name} on {job.cloud}: {data}"
         if plan.existing:
             yield f"  there is {plan.existing.id} with content {plan.existing.digest[:12] or 'not from lkcloud'}"

@@ -242,11 +242,10 @@ def images_document(image: Any) -> dict[str, Any]:
 
 def plan_document(plan: "Plan") -> dict[str, Any]:
     """Return a plan as a JSON-ready document."""
-    source = plan.source
     return {
-        "name": source.name,
-        "digest": source.digest,
-        "size": source.disk.size,
+        "name": plan.name,
+        "digest": plan.digest,
+        "size": plan.size,
         "data": plan.data,
         "existing": images_document(plan.existing) if plan.existing else None,
         "done": plan.done,
@@ -257,12 +256,11 @@ def plan_document(plan: "Plan") -> dict[str, Any]:
 def _print_plan(plan: "Plan", *, as_json: bool) -> None:
     from lkcloud.cli.terminal import size
 
-    source = plan.source
     if as_json:
         typer.echo(json.dumps(plan_document(plan), indent=2))
     else:
         sign = "=" if plan.done else "+" if plan.possible else "!"
-        typer.echo(f"{sign} {source.name}: {size(source.disk.size)}, {size(plan.data)} of data, {source.digest[:12]}")
+        typer.echo(f"{sign} {plan.name}: {size(plan.size)}, {size(plan.data)} of data, {plan.digest[:12]}")
         if plan.existing:
             typer.echo(f"  there is {plan.existing.id} with content {plan.existing.digest[:12] or 'not from lkcloud'}")
         for finding in plan.findings:
