@@ -9,7 +9,7 @@ from lkcloud.polling import poll
 from lkcloud.provider import Image
 from lkcloud_gcp import operations
 from lkcloud_gcp.errors import fault
-from lkcloud_gcp.naming import DIGEST, IMAGE_NAME, digest_in
+from lkcloud_gcp.naming import DIGEST, IMAGE_NAME, WITHDRAWN, digest_in, time_of
 from lkcloud_gcp.session import Session
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def ours(session: Session, condition: str = "") -> "list[compute_v1.Image]":
     )
     found = session.call("looking for images", lambda **how: list(session.images.list(request=request, **how)))
     found = [one for one in found if digest_in(one.labels)]
-    return sorted(found, key=lambda one: (_time(one.creation_timestamp) or datetime.min.replace(tzinfo=UTC), one.name))
+    return sorted(found, key=lambda one: (time(one.creation_timestamp) or datetime.min.replace(tzinfo=UTC), one.name))
 
 
 def delete(session: Session, image: Image) -> None:
@@ -116,8 +116,9 @@ def image_of(shown: "compute_v1.Image") -> Image:
         state=shown.status,
         ready=shown.status == READY,
         architecture=shown.architecture,
-        created=_time(shown.creation_timestamp),
+        created=time(shown.creation_timestamp),
         tags=tuple(sorted(shown.labels.items())),
+        withdrawn=time_of(shown.labels.get(WITHDRAWN, "")),
     )
 
 
@@ -132,6 +133,6 @@ def _is_busy(error: BaseException | None) -> bool:
     return answer is not None and answer.reason in ("resourceNotReady", "RESOURCE_NOT_READY")
 
 
-def _time(text: str) -> datetime | None:
+def time(text: str) -> datetime | None:
     """Return an RFC 3339 time stamp, None if there is none."""
     return datetime.fromisoformat(text) if text else None

@@ -87,14 +87,16 @@ def _instances(session: Session, name: str) -> Iterator[Blob]:
         zone = one.zone.rpartition("/")[2]
         place = f"projects/{session.project}/zones/{zone}/instances/{one.name}"
         known = one.labels.get(IMAGE, ""), digest_in(one.labels)
-        yield Blob("gcp", zone, place, INSTANCE_KIND, *known, one.status)
+        born = images.time(one.creation_timestamp)
+        yield Blob("gcp", zone, place, INSTANCE_KIND, *known, one.status, born)
 
 
 def _failed(session: Session, name: str) -> Iterator[Blob]:
     for shown in images.ours(session, f'name = "{name}"' if name else ""):
         image = images.image_of(shown)
         if image.state == images.FAILED:
-            yield Blob("gcp", image.region, image.id, IMAGE_KIND, image.name, image.digest, image.state)
+            known = image.name, image.digest, image.state
+            yield Blob("gcp", image.region, image.id, IMAGE_KIND, *known, image.created)
 
 
 def _in_bucket(session: Session, options: GcpOptions, name: str) -> Iterator[Blob]:
@@ -125,7 +127,10 @@ def _in_bucket(session: Session, options: GcpOptions, name: str) -> Iterator[Blo
         else:
             known = match["name"], match["digest"]
             folder = f"gs://{place.name}/{parts_folder(prefix, *known)}"
-            folders[folder] = Blob("gcp", place.location, folder, UPLOAD_KIND, *known, "unfinished")
+            # It is as old as the newest part: an upload of many hours is not over when its first part is old.
+            earlier = folders[folder].created if folder in folders else None
+            newest = max((one for one in (stored.written, earlier) if one is not None), default=None)
+            folders[folder] = Blob("gcp", place.location, folder, UPLOAD_KIND, *known, "unfinished", newest)
     yield from folders.values()
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from lkcloud.errors import LkcloudError, NotFound, UsageError
 from lkcloud.provider import Deprecation, Image, Run, Status
-from lkcloud_gcp import images, operations
+from lkcloud.reporting import Meter
+from lkcloud_gcp import images, labels, naming, operations
 from lkcloud_gcp.options import GcpOptions
 from lkcloud_gcp.session import Session
 
@@ -26,7 +27,7 @@ def promote(session: Session, options: GcpOptions, image: Image, run: Run) -> No
     family = options.family
     if family is None:
         return
-    before = _shown(session, image).family
+    before = shown(session, image).family
     if before == family:
         run.reporter.note(f"{image.id} is in the family {family} already")
     else:
@@ -69,28 +70,48 @@ def deprecate(session: Session, image: Image, deprecation: Deprecation, run: Run
 
     The dates tell users what is planned and do nothing: "the status will not change unless the client explicitly
     changes it" (compute_v1.DeprecationStatus). The replacement is the name of an image of the project, or a URL or
-    `projects/...` path of any image.
+    `projects/...` path of any image. The mark of an image that was withdrawn goes with ACTIVE and DEPRECATED, before
+    the image can be used again: what has it will be deleted.
 
     Raises UsageError for what cannot be said, NotFound if image or replacement does not exist.
     """
+    _check(image, deprecation)
+    with run.reporter.stage("deprecate") as meter:
+        if deprecation.status in (Status.ACTIVE, Status.DEPRECATED):
+            labels.put(session, image.id, naming.WITHDRAWN, "")
+        say(session, image, deprecation, meter)
+
+
+def told(shown: "compute_v1.Image") -> Deprecation:
+    """Return what is said of an image."""
+    status = shown.deprecated
+    return Deprecation(
+        Status[status.state or Status.ACTIVE.name],
+        status.replacement,
+        images.time(status.deprecated),
+        images.time(status.obsolete),
+        images.time(status.deleted),
+    )
+
+
+def say(session: Session, image: Image, deprecation: Deprecation, meter: Meter) -> None:
+    """Set the deprecation status of IMAGE."""
     from google.cloud import compute_v1
 
-    _check(image, deprecation)
     status = compute_v1.DeprecationStatus(state=deprecation.status.name)
     if deprecation.replacement:
         status.replacement = _url(session, deprecation.replacement)
     for field, when in _dates(deprecation):
         setattr(status, field, when.isoformat(timespec="seconds"))
-    with run.reporter.stage("deprecate") as meter:
-        doing = f"marking {image.id} as {deprecation.status.value}"
-        request = compute_v1.DeprecateImageRequest(
-            project=session.project,
-            image=image.id,
-            deprecation_status_resource=status,
-            request_id=str(uuid.uuid4()),
-        )
-        operation = session.call(doing, lambda **how: session.images.deprecate_unary(request=request, **how))
-        operations.wait(session, operation, doing=doing, meter=meter)
+    doing = f"marking {image.id} as {deprecation.status.value}"
+    request = compute_v1.DeprecateImageRequest(
+        project=session.project,
+        image=image.id,
+        deprecation_status_resource=status,
+        request_id=str(uuid.uuid4()),
+    )
+    operation = session.call(doing, lambda **how: session.images.deprecate_unary(request=request, **how))
+    operations.wait(session, operation, doing=doing, meter=meter)
 
 
 def _check(image: Image, deprecation: Deprecation) -> None:
@@ -125,12 +146,13 @@ def _url(session: Session, replacement: str) -> str:
         return replacement
     if replacement.startswith("projects/"):
         return f"https://www.{session.universe}/compute/v1/{replacement}"
-    return _shown(session, replacement).self_link
+    return shown(session, replacement).self_link
 
 
-def _shown(session: Session, image: Image | str) -> "compute_v1.Image":
+def shown(session: Session, image: Image | str) -> "compute_v1.Image":
+    """Return an image as Compute Engine shows it. Raises NotFound."""
     name = image if isinstance(image, str) else image.id
-    shown = images.get(session, name)
-    if shown is None:
+    found = images.get(session, name)
+    if found is None:
         raise NotFound(f"gcp: there is no image {name}", hint="check the name and --project (`lkcloud list gcp`)")
-    return shown
+    return found

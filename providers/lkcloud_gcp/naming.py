@@ -4,6 +4,7 @@
 import base64
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 DIGEST = "lkcloud-digest"
 VERSION = "lkcloud-version"
@@ -11,8 +12,13 @@ VERSION = "lkcloud-version"
 IMAGE = "lkcloud-image"
 """Label of a test instance: the name of the image that it tests."""
 
+WITHDRAWN = "lkcloud-withdrawn"
+"""Label of an image that was taken from its users: when."""
+
 FORMAT_VERSION = "1"
 """Value of the version label: what these labels mean. A later lkcloud that gives them another meaning counts up."""
+
+_TIME = "%Y-%m-%dt%H-%M-%Sz"
 
 IMAGE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 """https://cloud.google.com/compute/docs/reference/rest/v1/images: the name of an image."""
@@ -39,6 +45,19 @@ def digest_in(labels: Mapping[str, str]) -> str:
     except ValueError:
         return ""
     return digest.hex() if len(digest) == 32 else ""
+
+
+def time_label(when: datetime) -> str:
+    """Return a time as the value of a label, which has neither colons nor capitals."""
+    return when.astimezone(UTC).strftime(_TIME)
+
+
+def time_of(text: str) -> datetime | None:
+    """Return the time in the value of a label, None if there is none."""
+    try:
+        return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def object_folder(prefix: str, name: str) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from lkcloud.errors import UsageError
@@ -48,6 +49,7 @@ class Stored:
     crc32c: int | None
     metadata: Mapping[str, str]
     kms_key: str = ""
+    written: datetime | None = None
 
     @property
     def url(self) -> str:
@@ -182,7 +184,7 @@ def side_by_side(call: Callable[[T], R], items: Iterable[T]) -> list[R]:
 
 def blob_of(stored: Stored, region: str, name: str, digest: str) -> Blob:
     """Return an object as the house knows it, for the image NAME."""
-    return Blob("gcp", region, f"{stored.url}#{stored.generation}", KIND, name, digest)
+    return Blob("gcp", region, f"{stored.url}#{stored.generation}", KIND, name, digest, created=stored.written)
 
 
 def parse(blob_id: str) -> tuple[str, str, int]:
@@ -208,4 +210,5 @@ def _stored(blob: "storage.Blob") -> Stored:
         crc32c=crc32c.decode(blob.crc32c),
         metadata=dict(blob.metadata or {}),
         kms_key=blob.kms_key_name or "",
+        written=blob.time_created,
     )

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Google Cloud as a provider: each method finds the module that does it, and loads the SDK only then."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from lkcloud.errors import NotFound
-from lkcloud.provider import Blob, Deprecation, Finding, Image, Machine, Run, Source
+from lkcloud.life import withdrawal
+from lkcloud.provider import Blob, Deprecation, Due, Finding, Hold, Image, Machine, Run, Source
 from lkcloud_gcp import validation
 from lkcloud_gcp.options import GcpOptions
 
@@ -72,12 +74,14 @@ class Gcp:
         """Let those whom the options name use the image, beside those who may already."""
         from lkcloud_gcp import sharing
 
+        withdrawal.refuse(image)
         sharing.share(self._session, self.options, image, run)
 
     def promote(self, image: Image, run: Run) -> None:
         """Put the image into the family of the options."""
         from lkcloud_gcp import lifecycle
 
+        withdrawal.refuse(image)
         lifecycle.promote(self._session, self.options, image, run)
 
     def deprecate(self, image: Image, deprecation: Deprecation, run: Run) -> None:
@@ -85,6 +89,24 @@ class Gcp:
         from lkcloud_gcp import lifecycle
 
         lifecycle.deprecate(self._session, image, deprecation, run)
+
+    def withdraw(self, image: Image, run: Run) -> None:
+        """Make the image private and obsolete, and label it."""
+        from lkcloud_gcp import withdrawal as withdrawing
+
+        withdrawing.withdraw(self._session, image, run)
+
+    def due(self, now: datetime) -> Iterator[Due]:
+        """Yield what the dates of images ask for."""
+        from lkcloud_gcp import sweeping
+
+        return sweeping.due(self._session, now)
+
+    def holds(self, images: Sequence[Image]) -> Iterator[Hold]:
+        """Yield what leads to an image, or makes machines from it."""
+        from lkcloud_gcp import references
+
+        return references.holds(self._session, images)
 
     def tidy(self, source: Source, run: Run) -> None:
         """Remove the tarball that a push has left which died after the import."""

@@ -142,6 +142,13 @@ class Session:
         return self._compute(compute_v1.InstancesClient)
 
     @cached_property
+    def instance_templates(self) -> "compute_v1.InstanceTemplatesClient":
+        """Of Compute Engine's instance templates."""
+        from google.cloud import compute_v1
+
+        return self._compute(compute_v1.InstanceTemplatesClient)
+
+    @cached_property
     def projects(self) -> "compute_v1.ProjectsClient":
         """Of Compute Engine's projects."""
         from google.cloud import compute_v1

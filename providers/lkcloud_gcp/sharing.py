@@ -71,6 +71,34 @@ def _add(session: Session, image: Image, wanted: tuple[str, ...]) -> tuple[str, 
     return missing
 
 
+def take_back(session: Session, image: Image) -> None:
+    """Let nobody use IMAGE by its own policy any more; other roles stay as they are."""
+    poll(
+        lambda: _remove(session, image),
+        what=f"gcp: taking back {image.id}",
+        every=0.5,
+        limit=60.0,
+        hint="others change the image's policy at the same time: run the same command again",
+    )
+
+
+def _remove(session: Session, image: Image) -> bool | None:
+    """Take the bindings of our role out of the policy; None if somebody else changed it in the meantime."""
+    policy = _policy(session, image)
+    kept = [binding for binding in policy.bindings if binding.role != ROLE]
+    if len(kept) == len(policy.bindings):
+        return True
+    del policy.bindings[:]
+    policy.bindings.extend(kept)
+    try:
+        _write(session, image, policy)
+    except Exception as error:
+        if status_of(error) in (409, 412) and _policy(session, image).etag != policy.etag:
+            return None
+        raise explain(error, f"taking back {image.id}") or error from error
+    return True
+
+
 def _policy(session: Session, image: Image) -> "compute_v1.Policy":
     from google.cloud import compute_v1
 

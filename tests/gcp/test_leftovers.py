@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What pushes that died have left is found by name, and can be removed, twice."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from lkcloud.errors import Refused, UsageError
@@ -65,6 +67,28 @@ def test_tarballs_and_parts_of_one_name_and_of_all(gcp: GcpStandIn, session: Ses
         f"lkcloud/image/{DIGEST}.txt",
         "lkcloud/notes.tar.gz",
     ]
+
+
+def test_all_of_it_has_dates(gcp: GcpStandIn, session: Session) -> None:
+    put(session, b"t")
+    put(session, b"p", name="other", ending=".parts/000000")
+    hold(gcp, "image")
+    hold(gcp, "bad", state="FAILED")
+    instance(session, "one", "us-central1-a", image="image")
+    now = datetime.now(UTC)
+    found = {blob.kind: blob.created for blob in listed(session)}
+    assert found.keys() == {"object", "upload", "image", "instance"}
+    for created in found.values():
+        assert created is not None
+        assert timedelta(minutes=-1) < now - created < timedelta(minutes=5)
+
+
+def test_an_upload_is_as_old_as_its_newest_part(gcp: GcpStandIn, session: Session) -> None:
+    for number in (0, 1, 2):
+        put(session, b"p", ending=f".parts/{number:06}")
+    times = sorted(blob.time_created for blob in session.storage.list_blobs(BUCKET))
+    [upload] = listed(session)
+    assert upload.created == times[-1]
 
 
 def test_a_tarball_that_was_replaced_is_not_deleted(gcp: GcpStandIn, session: Session) -> None:

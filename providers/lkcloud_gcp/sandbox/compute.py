@@ -16,6 +16,7 @@ from lkcloud_gcp.sandbox import (
     compute_instances,
     compute_operations,
     compute_places,
+    compute_templates,
 )
 from lkcloud_gcp.sandbox.cloud import PROJECT, PROJECT_NUMBER, Cloud
 from lkcloud_gcp.sandbox.compute_call import Call, Handler, answer
@@ -34,6 +35,10 @@ _ROUTES: Mapping[str, str] = {
     "POST global/images/NAME/setIamPolicy": "images.setIamPolicy",
     "POST global/images/NAME/testIamPermissions": "images.testIamPermissions",
     "GET aggregated/instances": "instances.aggregatedList",
+    "GET aggregated/instanceTemplates": "instanceTemplates.aggregatedList",
+    "POST global/instanceTemplates": "instanceTemplates.insert",
+    "GET global/instanceTemplates/NAME": "instanceTemplates.get",
+    "DELETE global/instanceTemplates/NAME": "instanceTemplates.delete",
     "GET zones/ZONE/instances": "instances.list",
     "POST zones/ZONE/instances": "instances.insert",
     "GET zones/ZONE/instances/NAME": "instances.get",
@@ -70,6 +75,7 @@ _HANDLERS: Mapping[str, Handler] = {
     **compute_instances.HANDLERS,
     **compute_operations.HANDLERS,
     **compute_places.HANDLERS,
+    **compute_templates.HANDLERS,
 }
 
 

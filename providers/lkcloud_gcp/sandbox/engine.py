@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lkcloud_gcp.sandbox.compute_operations import Operation
+    from lkcloud_gcp.sandbox.compute_templates import Template
     from lkcloud_gcp.sandbox.image import Image
     from lkcloud_gcp.sandbox.instance import Disk, Instance
 
@@ -26,6 +27,8 @@ class Engine:
     """By zone and name."""
     disks: dict[tuple[str, str], "Disk"] = field(default_factory=dict)
     """By zone and name."""
+    templates: dict[str, "Template"] = field(default_factory=dict)
+    """By name; none of regions."""
     ended: Event = field(default_factory=Event)
     """Set when nothing here goes on any more."""
 

@@ -100,7 +100,7 @@ def _boot_disk(call: Call, body: Body, name: str, kind: MachineType) -> tuple[Bo
     if not parameters.get("sourceImage"):
         # googleapis/google-api-go-client#249
         raise invalid(where, "", "Source image must be specified.")
-    image = _image(call, str(parameters["sourceImage"]), f"{where}.sourceImage")
+    image = boot_image(call, str(parameters["sourceImage"]), f"{where}.sourceImage")
     _check_architecture(str(parameters.get("architecture") or ""), image, kind, f"{where}.architecture")
     size = int(parameters.get("diskSizeGb") or image.disk_size_gb)
     if size < image.disk_size_gb:
@@ -117,7 +117,8 @@ def _boot_disk(call: Call, body: Body, name: str, kind: MachineType) -> tuple[Bo
     ), image
 
 
-def _image(call: Call, url: str, where: str) -> Image:
+def boot_image(call: Call, url: str, where: str) -> Image:
+    """Return the image that URL means, if something new can be made of it. Raises ApiError."""
     parts = _parts(url, r"global/images/(?P<family>family/)?(?P<name>[^/]+)", where)
     image = newest(call, parts["name"]) if parts["family"] else find(call, parts["name"])
     if image.state != "READY":
