@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,9 @@ from lkcloud.sandbox.traffic import Seen, Traffic
 from tests.faults.grounds import GROUNDS, NAME, WORKERS, Ground
 
 Phase = Literal["before", "after"]
+
+_LOOK = re.compile(r"(Describe|Get|Head|List|.*\.([Gg]et|[Ll]ist|testIam)).*|token|openid-configuration")
+"""The requests that change nothing, by how each cloud names its operations."""
 
 QUIET = 0.2
 """Seconds without a request after which none is left of a killed push."""
@@ -283,6 +287,19 @@ def moments(opened: Scene, *, boundaries: bool, phases: tuple[Phase, ...], times
     length = opened.seconds() if times else 0.0
     source = random.Random(seed)
     yield from (Moment(seconds=source.uniform(0.01, length)) for _ in range(times))
+
+
+def turning_points(requests: list[str]) -> Iterator[int]:
+    """Yield the numbers of the REQUESTS of a push after which the cloud, or what the push knows of it, is another.
+
+    Of a request that comes many times in a row, the first and the last; of looks one after the other, the first.
+    """
+    before = ""
+    for number, operation in enumerate(requests, start=1):
+        repeated = [operation] * 2 == requests[number - 1 : number + 1] and operation in requests[: number - 1]
+        if not repeated and not (_LOOK.fullmatch(operation) and _LOOK.fullmatch(before)):
+            yield number
+        before = operation
 
 
 def main() -> int:

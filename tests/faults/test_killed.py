@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.grounds import GROUNDS
-from tests.faults.killing import Moment, Outcome, Phase, Scene, moments, scene
+from tests.faults.killing import Moment, Outcome, Phase, Scene, moments, scene, turning_points
 
 
 @pytest.fixture
@@ -31,15 +31,10 @@ def check(opened: Scene, chosen: Iterator[Moment], scratch: int) -> list[Outcome
 @pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("way", GROUNDS)
 def test_killed_at_every_kind_of_request(way: str) -> None:
-    """The short form: of requests that come many times in a row, the first and the last."""
+    """The short form: after the requests that make a difference."""
     with scene(way, blocks=GROUNDS[way].blocks) as opened:
         scratch = opened.scratch()
-        requests = opened.requests()
-        chosen = (
-            Moment(number=number, phase="after")
-            for number, operation in enumerate(requests, start=1)
-            if [operation] * 2 != requests[number - 1 : number + 1] or operation not in requests[: number - 1]
-        )
+        chosen = (Moment(number=number, phase="after") for number in turning_points(opened.requests()))
         check(opened, chosen, scratch)
 
 
