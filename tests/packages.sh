@@ -31,6 +31,7 @@ needed=(
     "nodejs|node|tests of the sandbox's Azure with Azurite, and a contest of the benchmark"
     "libsecret-1-0|/usr/lib/*/libsecret-1.so.0|tests with azcopy, and contests of the benchmark"
     "npm|npm|tests with Azurite and azcopy, and contests of the benchmark"
+    "packer|packer|tests with Packer"
     "procps|ps|tests that look for processes left behind"
     "strace|strace|tests of failing system calls"
     "gcc|gcc|the benchmark's server"

@@ -29,7 +29,14 @@ def modules_after(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["push", "--help"], ["push", "aws", "--help"], ["sandbox", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["push", "--help"],
+        ["push", "aws", "--help"],
+        ["post-process", "aws", "--help"],
+        ["sandbox", "--help"],
+    ],
 )
 def test_help_imports_no_sdk(arguments: list[str]) -> None:
     modules = modules_after(*arguments)
