@@ -9,6 +9,8 @@ set -u
 needed=(
     "python3-venv|/usr/lib/python3*/ensurepip/__init__.py|everything (the tools are installed into a virtual environment)"
     "qemu-system-x86|qemu-system-x86_64|booting machines in the sandbox"
+    "qemu-system-arm|qemu-system-aarch64|booting arm64 machines in the sandbox"
+    "qemu-efi-aarch64|/usr/share/AAVMF/AAVMF_CODE.fd|booting arm64 machines in the sandbox"
     "qemu-utils|qemu-img|qcow2, VMDK, VHD and VHDX images"
     "ovmf|/usr/share/OVMF/OVMF_CODE*.fd|booting machines by UEFI"
     "systemd-boot-efi|/usr/lib/systemd/boot/efi/linuxx64.efi.stub|tests on a Linux disk with a unified kernel image"

@@ -5,7 +5,7 @@ import json
 import os
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -104,15 +104,21 @@ def disk(
     output: Annotated[Path, typer.Argument(help="The file to write.")],
     message: Annotated[str, typer.Option("--message", help="What it prints when it has booted.")] = "lkcloud-boot-ok",
     size: Annotated[int, typer.Option("--size", min=4, max=1 << 20, help="MiB.")] = 4,
+    architecture: Annotated[
+        Literal["x86_64", "arm64"], typer.Option("--architecture", help="What it boots on.")
+    ] = "x86_64",
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
-    """Write a tiny disk that boots by BIOS and by UEFI, prints one line on its serial port and powers off."""
+    """Write a tiny disk that boots by BIOS and by UEFI, prints one line on its serial port and powers off.
+
+    One for arm64 boots by UEFI only: there is no BIOS.
+    """
     from lkcloud.sandbox.tinydisk import write_tiny_disk
 
     if output.exists() and not force:
         raise UsageError(f"{output} is there already", hint="give --force to write over it, or another path")
     try:
-        write_tiny_disk(output, size=size << 20, message=message)
+        write_tiny_disk(output, size=size << 20, message=message, architecture=architecture)
     except ValueError as error:
         raise UsageError(
             f"--message cannot be used: {error}", hint="give one line of ASCII, at most 390 characters"

@@ -26,6 +26,8 @@ LIMITS: dict[Firmware, float] = {"uefi": 5.0, "bios": 1.0}
 """Seconds that the tiny disk gets to boot. KVM needs a fifth of that; where it needs more, TCG is as good."""
 
 _MESSAGE = "lkcloud-kvm-works"
+_NATIVE: dict[str, Architecture] = {"x86_64": "x86_64", "aarch64": "arm64"}
+"""What a processor runs, by its name in the kernel: KVM runs nothing else on it."""
 
 
 class _Verdict(BaseModel):
@@ -47,8 +49,7 @@ def accelerator(architecture: Architecture) -> Accelerator:
         return "kvm" if chosen == "kvm" else "tcg"
     if chosen:
         raise UsageError(f"LKCLOUD_ACCEL is {chosen!r}", hint="set it to tcg or kvm, or unset it")
-    # The tiny disk holds x86 code only, so nothing is proven, and KVM not used, for arm64.
-    if architecture != "x86_64" or platform.machine() != "x86_64" or not os.access("/dev/kvm", os.R_OK | os.W_OK):
+    if _NATIVE.get(platform.machine()) != architecture or not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"
     emulator = shutil.which(EMULATOR[architecture])
     if emulator is None:
@@ -56,10 +57,10 @@ def accelerator(architecture: Architecture) -> Accelerator:
     folder = state_dir()
     with (folder / "acceleration.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return _remembered(folder / "acceleration.json", Path(emulator).resolve())
+        return _remembered(folder / "acceleration.json", Path(emulator).resolve(), architecture)
 
 
-def _remembered(file: Path, emulator: Path) -> Accelerator:
+def _remembered(file: Path, emulator: Path, architecture: Architecture) -> Accelerator:
     boot, qemu = _this_boot(), _this_qemu(emulator)
     try:
         verdict = _Verdict.model_validate_json(file.read_bytes())
@@ -67,19 +68,24 @@ def _remembered(file: Path, emulator: Path) -> Accelerator:
             return verdict.accelerator
     except (OSError, ValidationError):
         pass  # There is none yet, or one that another version wrote: find out.
-    firmware: Firmware = "bios" if missing("x86_64", "uefi") else "uefi"
-    found: Accelerator = "kvm" if boots("kvm", firmware, LIMITS[firmware]) else "tcg"
+    if not missing(architecture, "uefi"):
+        firmware: Firmware = "uefi"
+    elif architecture == "x86_64":
+        firmware = "bios"
+    else:
+        return "tcg"  # Nothing boots without the firmware, and once it is installed this is another question.
+    found: Accelerator = "kvm" if boots("kvm", architecture, firmware, LIMITS[firmware]) else "tcg"
     file.write_text(_Verdict(boot=boot, qemu=qemu, accelerator=found).model_dump_json())
     return found
 
 
-def boots(by: Accelerator, firmware: Firmware, limit: float) -> bool:
+def boots(by: Accelerator, architecture: Architecture, firmware: Firmware, limit: float) -> bool:
     """Return whether the tiny disk boots BY this accelerator within LIMIT seconds. Never hangs."""
     with tempfile.TemporaryDirectory(prefix="lkcloud-accel-") as folder:
         home = Path(folder)
         disk, console, log = home / "tiny.raw", home / "console", home / "qemu.log"
-        write_tiny_disk(disk, message=_MESSAGE)
-        machine = command(Hardware((Drive(disk),), firmware, memory_mib=256), by, home)
+        write_tiny_disk(disk, message=_MESSAGE, architecture=architecture)
+        machine = command(Hardware((Drive(disk),), firmware, architecture, memory_mib=256), by, home)
         process = Kept(machine, home=home, output=console, errors=log, limit=1 << 20)
         try:
             deadline = time.monotonic() + limit

@@ -79,7 +79,12 @@ def _command(hardware: Hardware, accelerator: Accelerator, home: Path) -> Iterat
         # Clouds have a display adapter, and GRUB waits for a key if it wants one and finds none.
         yield from ("-machine", "q35", "-vga", "std", "-cpu", "max" if emulated else "host")
     else:
-        yield from ("-machine", "virt", "-cpu", "cortex-a72" if emulated else "host")
+        # KVM has the interrupt controller of the host only; TCG is faster with the older one.
+        yield from ("-machine", "virt" if emulated else "virt,gic-version=host")
+        yield from ("-cpu", "cortex-a72" if emulated else "host")
+        # Without a menu this firmware waits five seconds for a key; with one, as long as is said
+        # (GetFrontPageTimeoutFromQemu in OvmfPkg/Library/QemuBootOrderLib of https://github.com/tianocore/edk2).
+        yield from ("-boot", "menu=on,splash-time=0")
     if hardware.firmware == "uefi":
         yield from _flash(hardware.architecture, home)
     if hardware.bus == "virtio-scsi":

@@ -135,6 +135,17 @@ def test_tiny_disk_is_not_written_over_another_file(lkcloud: Command, tmp_path: 
     assert (tmp_path / "mine.raw").stat().st_size == 4 << 20
 
 
+def test_tiny_disk_for_arm64(lkcloud: Command, tmp_path: Path) -> None:
+    for name in ("a.raw", "b.raw"):
+        assert lkcloud("sandbox", "disk", name, "--architecture", "arm64").stdout == f"{name}\n"
+    assert (tmp_path / "a.raw").read_bytes() == (tmp_path / "b.raw").read_bytes()
+    report = json.loads(lkcloud("inspect", "a.raw", "--json").stdout)
+    assert (report["architecture"], report["firmware"]) == ("arm64", ["uefi"])
+    assert report["efi_loaders"] == ["BOOTAA64.EFI"]
+    assert "architecture  arm64" in lkcloud("inspect", "a.raw").stdout
+    assert "--architecture" in lkcloud("sandbox", "disk", "c.raw", "--architecture", "riscv64", code=2).stderr
+
+
 @pytest.mark.parametrize("message", ["grüße", "x" * 391])
 def test_tiny_disk_with_a_message_that_does_not_fit(lkcloud: Command, tmp_path: Path, message: str) -> None:
     done = lkcloud("sandbox", "disk", "tiny.raw", "--message", message, code=2)

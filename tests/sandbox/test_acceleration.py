@@ -2,6 +2,7 @@
 """KVM is used only where it has booted a disk."""
 
 import os
+import platform
 import time
 from pathlib import Path
 
@@ -9,22 +10,31 @@ import pytest
 
 from lkcloud.errors import UsageError
 from lkcloud.sandbox.acceleration import accelerator, boots
+from lkcloud.sandbox.firmware import Architecture
 from lkcloud.sandbox.qemu import missing
 
 needs_qemu = pytest.mark.skipif(bool(missing("x86_64", "bios")), reason="needs apt install qemu-system-x86")
 needs_uefi = pytest.mark.skipif(bool(missing("x86_64", "uefi")), reason="needs apt install qemu-system-x86 ovmf")
+needs_arm64 = pytest.mark.skipif(
+    bool(missing("arm64", "uefi")), reason="needs apt install qemu-system-arm qemu-efi-aarch64"
+)
 needs_kvm = pytest.mark.skipif(not os.access("/dev/kvm", os.R_OK | os.W_OK), reason="needs /dev/kvm")
 
 
 @needs_qemu
 def test_the_proof_passes_where_the_disk_boots() -> None:
-    assert boots("tcg", "bios", 30)
+    assert boots("tcg", "x86_64", "bios", 30)
+
+
+@needs_arm64
+def test_the_proof_passes_where_the_disk_boots_on_arm64() -> None:
+    assert boots("tcg", "arm64", "uefi", 60)
 
 
 @needs_uefi
 def test_the_proof_fails_in_time_where_the_disk_does_not_boot() -> None:
     started = time.monotonic()
-    assert not boots("tcg", "uefi", 0.5)  # which takes seconds
+    assert not boots("tcg", "x86_64", "uefi", 0.5)  # which takes seconds
     assert time.monotonic() - started < 5
 
 
@@ -63,5 +73,8 @@ def test_the_user_cannot_decide_nonsense(monkeypatch: pytest.MonkeyPatch) -> Non
         accelerator("x86_64")
 
 
-def test_nothing_is_proven_for_arm64() -> None:
-    assert accelerator("arm64") == "tcg"
+@pytest.mark.parametrize(("processor", "architecture"), [("x86_64", "arm64"), ("aarch64", "x86_64")])
+def test_what_the_processor_does_not_run_is_emulated(processor: str, architecture: Architecture) -> None:
+    if platform.machine() != processor:
+        pytest.skip(f"needs a processor called {processor}")
+    assert accelerator(architecture) == "tcg"

@@ -26,6 +26,7 @@ needs_arm64 = pytest.mark.skipif(
 )
 
 BOOT_LIMIT = 60.0
+LONG = "a line that is longer than any console of a firmware is wide: " + "0123456789" * 30
 MachineMaker = Callable[..., VirtualMachine]
 
 
@@ -112,10 +113,27 @@ def test_a_disk_boots_by_uefi_and_powers_off(make: MachineMaker, tiny: Path) -> 
 
 
 @needs_arm64
+@pytest.mark.parametrize("bus", ["nvme", "virtio"])
+def test_an_arm64_disk_boots_and_powers_off(make: MachineMaker, tmp_path: Path, bus: str) -> None:
+    path = tmp_path / "arm64, 4 MiB.raw"
+    write_tiny_disk(path, architecture="arm64", message=LONG)
+    machine = make(path, firmware="uefi", architecture="arm64", bus=bus)
+    assert ended(machine) == "stopped"
+    assert f"{LONG} uefi\r\n".encode() in machine.console()
+
+
+@needs_arm64
 def test_an_arm64_machine_gets_to_its_firmware(make: MachineMaker, blank: Path) -> None:
     machine = make(blank, firmware="uefi", architecture="arm64")
     assert until(lambda: b"NVMe" in machine.console() and b"Shell" in machine.console()), machine.console()
     assert machine.state() == "running"
+
+
+@needs_arm64
+def test_an_arm64_machine_does_not_boot_what_is_for_x86_64(make: MachineMaker, tiny: Path) -> None:
+    machine = make(tiny, firmware="uefi", architecture="arm64")
+    assert until(lambda: b"Shell" in machine.console()), machine.console()
+    assert b"lkcloud-boot-ok" not in machine.console()
 
 
 @needs_bios
