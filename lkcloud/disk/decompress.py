@@ -6,14 +6,13 @@ import io
 import lzma
 import os
 import zlib
-from array import array
 from typing import BinaryIO, Protocol
 
 import zstandard
 
 from lkcloud.disk.detect import Form
-from lkcloud.disk.extent import Extents
-from lkcloud.disk.scan import PIECE, append_data
+from lkcloud.disk.scan import PIECE
+from lkcloud.disk.sparse import write_sparsely
 from lkcloud.errors import UnusableImage
 from lkcloud.reporting import Meter
 
@@ -94,22 +93,12 @@ def _copy(stream: _Stream, packed: BinaryIO, output: int, meter: Meter) -> int:
     """Return how many bytes came out."""
     offset = told = 0
     while piece := stream.read(PIECE):
-        data: array[int] = array("Q")
-        append_data(piece, len(piece), 0, data)
-        for extent in Extents(data):
-            _write(output, memoryview(piece)[extent.offset : extent.end], offset + extent.offset)
+        write_sparsely(output, piece, offset)
         offset += len(piece)
         position = packed.tell()
         meter.advance(position - told)
         told = position
     return offset
-
-
-def _write(output: int, view: memoryview, offset: int) -> None:
-    while view:
-        count = os.pwrite(output, view, offset)
-        offset += count
-        view = view[count:]
 
 
 def _ends_with_a_frame(packed: BinaryIO) -> bool:

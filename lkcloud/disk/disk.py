@@ -30,6 +30,7 @@ class Disk:
         self.path = path
         self.size = size
         self._descriptor = descriptor
+        self._held: list[int] = []
         self._source = source
         self._opened_ns = time.time_ns() if opened_ns is None else opened_ns
         self._named = path.absolute()  # stays right if the program changes its working folder
@@ -50,6 +51,12 @@ class Disk:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+        while self._held:
+            os.close(self._held.pop())
+
+    def hold(self, descriptor: int) -> None:
+        """Take over DESCRIPTOR, which keeps the file in place, and close it with the disk."""
+        self._held.append(descriptor)
 
     def read(self, offset: int, length: int) -> bytes:
         """Return exactly LENGTH bytes from OFFSET on.

@@ -10,6 +10,7 @@ from pathlib import Path
 from lkcloud.disk.detect import RAW_FORMS, detect, disk_bytes
 from lkcloud.disk.disk import Disk
 from lkcloud.disk.identity import Identity
+from lkcloud.disk.objects import is_url
 from lkcloud.errors import UnusableImage
 from lkcloud.reporting import Reporter, Silent
 
@@ -23,12 +24,27 @@ _NOT_A_FILE = (
 
 
 def open_disk(path: str | os.PathLike[str], *, reporter: Reporter = _SILENT) -> Disk:
-    """Open the image file or block device PATH, whatever its form; docs/input-formats.md lists the forms.
+    """Open the image file, block device or object PATH, whatever its form; docs/input-formats.md lists the forms.
 
-    A raw disk and a fixed VHD are read where they are. Anything else is unpacked to the cache folder first, which
-    REPORTER shows as a stage. A disk of 0 bytes is a disk. Raises UnusableImage.
+    A raw disk and a fixed VHD are read where they are. Anything else is unpacked to the cache folder first, and an
+    object, which is named by its URL, is fetched there; REPORTER shows both as stages. A disk of 0 bytes is a disk.
+    Raises UnusableImage; UsageError and what the object's service says, for a URL.
     """
-    named = Path(path)
+    if not isinstance(path, str) or not is_url(path):
+        return _open_file(Path(path), reporter)
+    from lkcloud.disk.fetch import fetched
+
+    file, held = fetched(path, reporter)
+    try:
+        disk = _open_file(file, reporter)
+    except BaseException:
+        os.close(held)
+        raise
+    disk.hold(held)
+    return disk
+
+
+def _open_file(named: Path, reporter: Reporter) -> Disk:
     opened_ns = time.time_ns()
     descriptor = _open(named)
     try:

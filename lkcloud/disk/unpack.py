@@ -2,25 +2,18 @@
 """Keeps compressed and virtual-machine images as sparse raw files in the cache folder.
 
 An image is `unpacked/<key>/disk.raw`, its key made from the state of its file, so one that was written to gets a new
-one. Whoever uses it holds a shared lock on it. It is written in a folder `.new-*`, which is renamed when it is
-whole; a lock tells such a folder from what a killed run has left.
+one. How such entries are kept: `lkcloud.disk.kept`.
 """
 
-import contextlib
 import errno
-import fcntl
 import hashlib
 import os
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from lkcloud.disk.decompress import decompress
 from lkcloud.disk.detect import RAW_FORMS, Form, detect, disk_bytes
 from lkcloud.disk.identity import Identity
+from lkcloud.disk.kept import new_folder, open_kept, remove_old, settle
 from lkcloud.disk.qemu_img import convert
 from lkcloud.errors import ImageChanged, LkcloudError, UnusableImage
 from lkcloud.paths import cache_dir
@@ -32,8 +25,6 @@ KEPT = 4
 LAYERS = 4
 """How many times over an image may be packed, such as a qcow2 in a gzip: there are files that unpack to themselves."""
 
-_JUST_MADE_NS = 60 * 1_000_000_000
-_NEW = ".new-"
 _DISK = "disk.raw"
 _COMPRESSED = (Form.GZIP, Form.XZ, Form.ZSTD)
 
@@ -50,48 +41,23 @@ def open_unpacked(path: Path, form: Form, source: Identity, opened_ns: int, repo
         folder = cache_dir() / "unpacked"
         folder.mkdir(mode=0o700, exist_ok=True)
         final = folder / key.hexdigest()[:32]
-        descriptor = _open_kept(final)
+        descriptor = open_kept(final)
         if descriptor is None:
-            with _new_folder(folder) as (new, lock):
+            with new_folder(folder) as (new, lock):
                 with reporter.stage(f"unpack {path.name}") as meter:
                     _unpack(path, form, new, lock, meter)
                 if not source.same_bytes(Identity.of(path)):
                     raise ImageChanged(
                         f"{path} changed while it was unpacked", hint="wait until it is written, then run it again"
                     )
-                _settle(new, final)
-            descriptor = _open_kept(final)
-        _remove_old(folder)
+                settle(new, final)
+            descriptor = open_kept(final)
+        remove_old(folder, KEPT)
     except OSError as error:
         raise _trouble(path, error) from error
     if descriptor is None:
         raise UnusableImage(f"{path} was removed from the cache while it was unpacked", hint="run it again")
     return descriptor
-
-
-def _open_kept(entry: Path) -> int | None:
-    try:
-        descriptor = os.open(entry / _DISK, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    # Whoever removes the entry holds the other lock for a moment; the open file outlives its name.
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
-    with contextlib.suppress(FileNotFoundError):
-        os.utime(entry)  # the time of the last use
-    return descriptor
-
-
-@contextmanager
-def _new_folder(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Yield an empty folder and the open file that holds the lock on it."""
-    new = Path(tempfile.mkdtemp(prefix=_NEW, dir=folder))
-    lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        yield new, lock
-    finally:
-        shutil.rmtree(new, ignore_errors=True)  # gone already if it was renamed
-        os.close(lock)
 
 
 def _unpack(path: Path, form: Form, new: Path, lock: int, meter: Meter) -> None:
@@ -119,42 +85,6 @@ def _unpack(path: Path, form: Form, new: Path, lock: int, meter: Meter) -> None:
             os.close(descriptor)
         current, form = output, inside
     raise UnusableImage(f"{path} is packed more than {LAYERS} times over", hint="unpack it and give the disk inside")
-
-
-def _settle(new: Path, final: Path) -> None:
-    """Give NEW its name; if another run was faster, with the same bytes, its work stands."""
-    try:
-        new.rename(final)
-    except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-            raise
-
-
-def _remove_old(folder: Path) -> None:
-    """Remove what killed runs have left, and all but the KEPT images used last; never what is in use."""
-    kept: list[tuple[int, Path]] = []
-    for entry in folder.iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            used_ns = entry.stat().st_mtime_ns
-            if not entry.name.startswith(_NEW):
-                kept.append((used_ns, entry))
-            elif time.time_ns() - used_ns > _JUST_MADE_NS:
-                _remove_unused(entry, entry)
-    for _, entry in sorted(kept, reverse=True)[KEPT:]:
-        _remove_unused(entry, entry / _DISK)
-
-
-def _remove_unused(entry: Path, locked: Path) -> None:
-    """Remove ENTRY unless somebody holds the lock on LOCKED."""
-    with contextlib.suppress(FileNotFoundError):
-        descriptor = os.open(locked, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(entry, ignore_errors=True)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(descriptor)
 
 
 def _trouble(path: Path, error: OSError) -> LkcloudError:
