@@ -107,6 +107,28 @@ def post_processor(kind: str, *lines: str) -> str:
     return "".join(f"    {line}\n" for line in (f'post-processor "{kind}" {{', *(f"  {line}" for line in lines), "}"))
 
 
-def shell(command: str, *lines: str) -> str:
+def shell(command: str) -> str:
     """Return a post-processor that runs COMMAND."""
-    return post_processor("shell-local", f'inline = ["{command}"]', *lines)
+    return post_processor("shell-local", f'inline = ["{command}"]')
+
+
+MANIFEST = post_processor("manifest")
+CHAINS = {
+    "`manifest`, lkcloud": lambda lkcloud: [chain(MANIFEST, lkcloud)],
+    "`manifest` in a chain of its own, then lkcloud": lambda lkcloud: [MANIFEST, lkcloud],
+    "lkcloud alone": lambda lkcloud: [lkcloud],
+    "lkcloud with `keep_input_artifact = true`": lambda lkcloud: [
+        lkcloud.replace('"]\n', '"]\n      keep_input_artifact = true\n')
+    ],
+}
+"""The rows of the page's table, as chains around the post-processor that is lkcloud."""
+
+
+def left(folder: Path) -> str:
+    """Return in the words of the table what has become of the disk."""
+    return "kept" if (folder / "output" / "myos.raw").exists() else "removed"
+
+
+def rows() -> list[list[str]]:
+    table = PAGE.read_text().partition("<!-- what is left -->\n")[2].partition("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]

@@ -11,32 +11,11 @@ from pathlib import Path
 import pytest
 
 from lkcloud_aws.sandbox import AwsStandIn
-from tests.packer.conftest import PAGE, Build, Template, chain, post_processor, shell
+from tests.packer.conftest import CHAINS, MANIFEST, Build, Template, chain, left, post_processor, rows, shell
 
-MANIFEST = post_processor("manifest")
 UNKEPT = post_processor("manifest", "keep_input_artifact = false")
 FAILS = shell("lkcloud post-process aws --image missing.raw")
 SUCCEEDS = shell("lkcloud post-process aws --image base.raw --dry-run")
-
-CHAINS = {
-    "`manifest`, lkcloud": lambda lkcloud: [chain(MANIFEST, lkcloud)],
-    "`manifest` in a chain of its own, then lkcloud": lambda lkcloud: [MANIFEST, lkcloud],
-    "lkcloud alone": lambda lkcloud: [lkcloud],
-    "lkcloud with `keep_input_artifact = true`": lambda lkcloud: [
-        lkcloud.replace('"]\n', '"]\n      keep_input_artifact = true\n')
-    ],
-}
-"""The rows of the page's table, as chains around the post-processor that is lkcloud."""
-
-
-def left(folder: Path) -> str:
-    """Return in the words of the table what has become of the disk."""
-    return "kept" if (folder / "output" / "myos.raw").exists() else "removed"
-
-
-def rows() -> list[list[str]]:
-    table = PAGE.read_text().partition("<!-- what is left -->\n")[2].partition("\n\n")[0]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
 
 
 def test_the_table_has_these_rows() -> None:

@@ -12,8 +12,7 @@ import boto3
 import pytest
 
 from lkcloud_aws.sandbox import AwsStandIn, Seen
-from tests.packer.conftest import Template, chain, post_processor, shell
-from tests.packer.test_failures import CHAINS, left, rows
+from tests.packer.conftest import CHAINS, MANIFEST, Template, chain, left, rows, shell
 
 
 def states(aws: AwsStandIn) -> list[str]:
@@ -69,7 +68,7 @@ def test_the_test_machine_is_removed(
 
     aws.traffic.hooks.append(stop)
     command = f"lkcloud post-process aws --name {name} --test --expect never"
-    packer = start(template([chain(post_processor("manifest"), shell(command))]))
+    packer = start(template([chain(MANIFEST, shell(command))]))
     assert stopped.wait(120), (folder / "packer.log").read_text()
     deadline = time.monotonic() + 120
     while running(name) and time.monotonic() < deadline:
