@@ -73,6 +73,7 @@ def _exit_codes() -> str:
             [str(cls.exit_code), cls.__name__, (cls.__doc__ or "").splitlines()[0].rstrip(".")]
             for cls in sorted(found, key=lambda cls: cls.exit_code)
         ),
+        [str(errors.PARTLY), "", "partly done: what was not is told"],
         [str(errors.INTERRUPTED), "", "interrupted by Ctrl-C, SIGTERM or SIGHUP"],
     ]
     return _table(["code", "error", "meaning"], rows)

@@ -16,6 +16,9 @@ LkcloudError            1   the run failed
 
 from typing import ClassVar
 
+PARTLY = 3
+"""Exit code of a run of which some is done and something is not."""
+
 INTERRUPTED = 130
 """Exit code of a run that Ctrl-C, SIGTERM or SIGHUP ended."""
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from lkcloud import registry
 from lkcloud.cli.settings import SETTINGS
@@ -27,9 +27,11 @@ VERBS = {
     "protect": "Keep an image from being deleted by mistake.",
     "deprecate": "Say that an image should no longer be used.",
     "delete": "Delete an image, or what an unfinished push left.",
+    "prune": "Take away images of which there are too many.",
+    "sweep": "Carry out the dates of images that a cloud only tells.",
 }
 
-OPTIONAL = ("copy", "share", "promote", "protect", "deprecate")
+OPTIONAL = ("copy", "share", "promote", "protect", "deprecate", "sweep")
 """Verbs that not every cloud can, with the same words as its capabilities."""
 
 
@@ -38,7 +40,7 @@ def _builders() -> "Mapping[str, Builder]":
 
     Imported when a command is made, since `lkcloud --help` needs none of it.
     """
-    from lkcloud.cli import images, lifecycle, post_process, push
+    from lkcloud.cli import images, lifecycle, post_process, push, retention
     from lkcloud.provider import Used
 
     account = (Used.EVERYWHERE,)
@@ -54,13 +56,16 @@ def _builders() -> "Mapping[str, Builder]":
         "protect": (lifecycle.protect_command, (*account, Used.PROTECT)),
         "deprecate": (lifecycle.deprecate_command, account),
         "delete": (images.delete_command, account),
+        "prune": (retention.prune_command, account),
+        "sweep": (retention.sweep_command, account),
     }
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add a group for each of VERBS to APP, and `providers`."""
+    """Add a group for each of VERBS to APP, `gc` and `providers`."""
     for verb, text in VERBS.items():
         app.add_typer(_group(verb, text), name=verb)
+    app.command("gc", cls=_Gathering, help="Remove what runs that died have left, on all clouds.")(_stand_for_gc)
     app.command("providers")(providers)
 
 
@@ -78,6 +83,19 @@ def providers(
         typer.echo(json.dumps(table, indent=2))
     for cloud, words in ({} if as_json else table).items():
         typer.echo(f"{cloud:10}{', '.join(words)}")
+
+
+class _Gathering(TyperCommand):
+    """A command for several clouds, with the options of all of them: they are imported when it is called."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        from lkcloud.cli import gc
+
+        return gc.command().make_context(info_name, args, parent, **extra)
+
+
+def _stand_for_gc() -> None:
+    """Have a name and a line of help; `_Gathering` does the rest."""
 
 
 def _group(verb: str, text: str) -> typer.Typer:

@@ -26,23 +26,26 @@ def flag(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
-def parameters(cloud: str, options: type[Options], uses: Iterable[Used] | None) -> list[inspect.Parameter]:
+def parameters(
+    cloud: str, options: type[Options], uses: Iterable[Used] | None, *, prefix: str = ""
+) -> list[inspect.Parameter]:
     """Return one keyword parameter, and so one flag, for each field of OPTIONS.
 
-    USES limits them to the fields with one of these marks; None takes all.
+    USES limits them to the fields with one of these marks; None takes all. PREFIX is what their names begin with, where
+    one command has the options of several clouds.
     """
     wanted = None if uses is None else set(uses)
     return [
-        _parameter(cloud, key, field)
+        _parameter(cloud, key, field, prefix)
         for key, field in options.model_fields.items()
         if wanted is None or wanted & {mark for mark in field.metadata if isinstance(mark, Used)}
     ]
 
 
-def _parameter(cloud: str, key: str, field: FieldInfo) -> inspect.Parameter:
+def _parameter(cloud: str, key: str, field: FieldInfo, prefix: str) -> inspect.Parameter:
     annotation: Any = field.annotation
     default = None if field.is_required() else field.get_default(call_default_factory=True)
-    names = flag(key)
+    names = flag(prefix + key)
     if get_origin(annotation) is tuple:
         # A tuple is a flag that can be repeated; the model takes the texts apart.
         annotation, default = list[str], []
@@ -52,22 +55,23 @@ def _parameter(cloud: str, key: str, field: FieldInfo) -> inspect.Parameter:
         names, help=field.description, envvar=variable(cloud, key), show_default=default not in (None, [])
     )
     return inspect.Parameter(
-        key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, option]
+        prefix + key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, option]
     )
 
 
-def chosen(cloud: str, options: type[M], context: typer.Context, values: Mapping[str, Any]) -> M:
+def chosen(cloud: str, options: type[M], context: typer.Context, values: Mapping[str, Any], *, prefix: str = "") -> M:
     """Build OPTIONS from what was given by flag or by environment, also by one that was set after the flags were read.
 
-    So a sandbox can say where its things are, for as long as no flag says otherwise. Raises UsageError that names the
-    flag.
+    So a sandbox can say where its things are, for as long as no flag says otherwise. PREFIX is that of the flags'
+    names. Raises UsageError that names the flag.
     """
     given: dict[str, Any] = {}
-    for key, value in values.items():
+    for key in options.model_fields:
         name = variable(cloud, key)
-        if key not in options.model_fields:
+        if prefix + key not in values:
             continue
-        if _source(context, key) not in ("DEFAULT", "ENVIRONMENT"):
+        value = values[prefix + key]
+        if _source(context, prefix + key) not in ("DEFAULT", "ENVIRONMENT"):
             given[key] = value
         elif os.environ.get(name):
             given[key] = _lines(name) if isinstance(value, list | tuple) else os.environ[name]
@@ -76,7 +80,7 @@ def chosen(cloud: str, options: type[M], context: typer.Context, values: Mapping
         also = f"; it can come from {variable(cloud, field)} as well" if field else ""
         return f"see {context.command_path} --help{also}"
 
-    return registry.options_from(options, given, called=flag, hint=hint)
+    return registry.options_from(options, given, called=lambda field: flag(prefix + field), hint=hint)
 
 
 def given(options: type[Options], context: typer.Context, *uses: Used) -> list[str]:

@@ -3,16 +3,27 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from lkcloud import registry
+from lkcloud.cli.asking import age_option
 from lkcloud.cli.flags import chosen, same_place
 from lkcloud.cli.push import Expect, Json, Keep, Sandbox, Timeout, images_document, running, speaking
 from lkcloud.cli.settings import SETTINGS
 from lkcloud.errors import NotFound, UsageError
+from lkcloud.life.choice import Selection
 from lkcloud.provider import Blob, Image, Launches, Leaves, Lists, Provider
+
+Family = Annotated[
+    str | None, typer.Option("--family", help="Only those of this image family (of Azure: image definition).")
+]
+Glob = Annotated[
+    str | None, typer.Option("--name", "-n", metavar="PATTERN", help="Only those whose name is like this: my-os-*")
+]
+OlderThan = Annotated[timedelta | None, age_option("--older-than", "Only those that are older, such as 30d or 12h.")]
 
 Reference = Annotated[str, typer.Argument(metavar="IMAGE", help="The id or the name of an image.")]
 
@@ -54,20 +65,31 @@ def test_command(cloud: str) -> Callable[..., None]:
 def list_command(cloud: str) -> Callable[..., None]:
     """Return the function behind `lkcloud list CLOUD`."""
 
-    def list_(*, ctx: typer.Context, sandbox: Sandbox = False, as_json: Json = False, **values: Any) -> None:
+    def list_(
+        *,
+        ctx: typer.Context,
+        family: Family = None,
+        name: Glob = None,
+        older_than: OlderThan = None,
+        sandbox: Sandbox = False,
+        as_json: Json = False,
+        **values: Any,
+    ) -> None:
         SETTINGS.json = as_json
         speaking(cloud, sandbox=sandbox)
         provider = provider_of(cloud, ctx, values)
         if not isinstance(provider, Lists):
             raise UsageError(f"{cloud} cannot list images", hint="see lkcloud providers")
-        found = list(provider.images())
+        found = Selection(family, name, older_than).chosen(provider.images(), datetime.now(UTC))
         if as_json:
             typer.echo(json.dumps([images_document(image) for image in found], indent=2))
             return
         width = max((len(image.name) for image in found), default=0)
         for image in found:
             made = f"{image.created:%Y-%m-%d %H:%M}" if image.created else ""
-            typer.echo(f"{image.id}  {image.name:{width}}  {image.region}  {image.state}  {made}  {image.digest[:12]}")
+            since = f"  withdrawn {image.withdrawn:%Y-%m-%d}" if image.withdrawn else ""
+            line = f"{image.id}  {image.name:{width}}  {image.region}  {image.state}  {made}  {image.digest[:12]}"
+            typer.echo(line + since)
 
     list_.__doc__ = f"List the images that lkcloud made on {cloud}, oldest first."
     return list_

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`lkcloud gc [CLOUD]...`: what dead runs have left, on all clouds at once."""
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from pydantic import TypeAdapter
+
+from lkcloud import registry
+from lkcloud.cli.asking import DryRun, Row, Yes, age_option, documents, end, settle
+from lkcloud.cli.flags import chosen, parameters
+from lkcloud.cli.push import Json, Sandbox, speaking
+from lkcloud.cli.settings import SETTINGS
+from lkcloud.errors import LkcloudError
+from lkcloud.life import collect
+from lkcloud.life.collect import YOUNG, Leftover
+from lkcloud.life.doing import Outcome
+from lkcloud.provider import Blob, Provider, Used
+from lkcloud.reporting import Reporter
+
+Clouds = Annotated[list[str] | None, typer.Argument(metavar="CLOUD", help="Which clouds. [default: all]")]
+OlderThan = Annotated[
+    timedelta | None,
+    age_option(
+        "--older-than",
+        f"Leave what is younger: it may be of a run that goes on. [default: {YOUNG // timedelta(hours=1)}h]",
+    ),
+]
+All = Annotated[
+    bool,
+    typer.Option("--all", help="Also what the cloud tells no date of, be it ever so young.", show_default=False),
+]
+
+
+@dataclass
+class _Search:
+    """What was found on the clouds, and of which of them nothing could be told."""
+
+    older_than: timedelta
+    undated: bool
+    reporter: Reporter
+    providers: dict[str, Provider] = field(default_factory=dict)
+    found: dict[str, tuple[Leftover, ...]] = field(default_factory=dict)
+    errors: dict[str, LkcloudError] = field(default_factory=dict)
+
+    def look(self, provider: Provider) -> None:
+        """Look for what was left on the cloud of PROVIDER."""
+        now = datetime.now(UTC)
+        found = collect.plan(provider, older_than=self.older_than, undated=self.undated, now=now)
+        self.providers[provider.name], self.found[provider.name] = provider, found
+
+    def carry_out(self) -> Iterator[Outcome[Leftover]]:
+        """Remove what is to go, and yield what came of each."""
+        for cloud, leftovers in self.found.items():
+            yield from collect.carry_out(self.providers[cloud], leftovers)
+
+
+def command() -> Any:
+    """Return the command, with the options of all installed clouds."""
+    own = [one for one in inspect.signature(_gc).parameters.values() if one.kind is not one.VAR_KEYWORD]
+    flags = [
+        one
+        for cloud in registry.clouds()
+        for one in parameters(
+            cloud, registry.options_of(registry.load(cloud)), (Used.EVERYWHERE,), prefix=_prefix(cloud)
+        )
+    ]
+    function: Any = _gc
+    # typer reads the signature and the annotations of a command.
+    function.__signature__ = inspect.Signature([*own, *flags])
+    function.__annotations__ = {one.name: one.annotation for one in (*own, *flags)}
+    app = typer.Typer(
+        add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+    )
+    app.command("gc")(function)
+    return typer.main.get_command(app)
+
+
+def _gc(
+    *,
+    ctx: typer.Context,
+    clouds: Clouds = None,
+    older_than: OlderThan = None,
+    undated: All = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    sandbox: Sandbox = False,
+    as_json: Json = False,
+    **values: Any,
+) -> None:
+    """Remove what runs that died have left: uploads, snapshots, disks, test machines. It shows it, and asks.
+
+    A cloud that cannot be reached is told, and the others go on.
+    """
+    SETTINGS.json = as_json
+    reporter = speaking("", sandbox=False)
+    search = _Search(YOUNG if older_than is None else older_than, undated, reporter)
+    named = list(dict.fromkeys(clouds or ()))
+    for cloud in named:
+        registry.load(cloud)  # a word that is no cloud is told before anything else
+    for cloud in named or registry.clouds():
+        SETTINGS.cloud = cloud
+        try:
+            search.look(_provider(cloud, ctx, values, sandbox=sandbox))
+        except ModuleNotFoundError as error:
+            if named:
+                raise
+            reporter.note(f"{cloud} is left out: the Python package {error.name} is not installed")
+        except LkcloudError as error:
+            search.errors[cloud] = error
+    rows = [_row(one) for leftovers in search.found.values() for one in leftovers]
+    outcomes = settle(rows, search.carry_out, reporter, yes=yes, dry_run=dry_run, as_json=as_json)
+    if as_json:
+        typer.echo(json.dumps(_document(search, rows, outcomes), indent=2))
+    elif search.found and not any(row.goes for row in rows):
+        reporter.note(f"{', '.join(search.found)}: nothing to remove")
+    end(outcomes, reporter, others=list(search.errors.values()), well=len(search.found))
+
+
+def _prefix(cloud: str) -> str:
+    return f"{cloud}_"
+
+
+def _provider(cloud: str, ctx: typer.Context, values: Mapping[str, Any], *, sandbox: bool) -> Provider:
+    speaking(cloud, sandbox=sandbox)
+    model = registry.options_of(registry.load(cloud))
+    return registry.make(cloud, chosen(cloud, model, ctx, values, prefix=_prefix(cloud)))
+
+
+def _row(leftover: Leftover) -> Row[Leftover]:
+    blob, act = leftover.blob, "remove" if leftover.goes else "keep"
+    state = f"  {blob.state}" if blob.state else ""
+    shown: dict[str, Any] = TypeAdapter(Blob).dump_python(blob, mode="json")
+    return Row(
+        leftover,
+        leftover.goes,
+        f"{act:6}  {blob.cloud}  {blob.id}  {blob.kind}  {blob.name}{state}  {leftover.reason}",
+        {**shown, "act": act, "reason": leftover.reason},
+    )
+
+
+def _document(search: _Search, rows: list[Row[Leftover]], outcomes: list[Outcome[Leftover]]) -> dict[str, Any]:
+    problems = [
+        {"cloud": cloud, "error": {"message": error.message, "hint": error.hint}}
+        for cloud, error in search.errors.items()
+    ]
+    return {"leftovers": documents(rows, outcomes), "problems": problems}
