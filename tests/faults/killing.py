@@ -294,12 +294,11 @@ def turning_points(requests: list[str]) -> Iterator[int]:
 
     Of a request that comes many times in a row, the first and the last; of looks one after the other, the first.
     """
-    before = ""
-    for number, operation in enumerate(requests, start=1):
-        repeated = [operation] * 2 == requests[number - 1 : number + 1] and operation in requests[: number - 1]
-        if not repeated and not (_LOOK.fullmatch(operation) and _LOOK.fullmatch(before)):
-            yield number
-        before = operation
+    for number, operation in enumerate(requests):
+        before, after = requests[number - 1] if number else "", requests[number + 1 : number + 2]
+        looking = _LOOK.fullmatch(operation) and _LOOK.fullmatch(before)
+        if not looking and [before, *after] != [operation, operation]:
+            yield number + 1
 
 
 def main() -> int:
