@@ -358,6 +358,15 @@ class Launches(Protocol):
         ...
 
 
+@runtime_checkable
+class Loads(Protocol):
+    """What the methods import when they are called can be imported before (see `lkcloud.registry.load_all`)."""
+
+    def load(self) -> None:
+        """Import the SDK, and all modules of the provider."""
+        ...
+
+
 _CAPABILITIES: tuple[tuple[str, type], ...] = (
     ("list", Lists),
     ("clean up", Leaves),

@@ -2,11 +2,15 @@
 """Which clouds are installed: the entry points of the group `lkcloud.providers`."""
 
 import os
+import pkgutil
+import threading
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from lkcloud.errors import UsageError
+from lkcloud.provider import Loads
 
 if TYPE_CHECKING:
     from lkcloud.provider import Options, Provider
@@ -14,6 +18,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="Options")
 
 GROUP = "lkcloud.providers"
+
+_LOADING = threading.Lock()
 
 
 def clouds() -> list[str]:
@@ -60,6 +66,30 @@ def options_from(
 def make(cloud: str, options: "Options") -> "Provider":
     """Make the provider of CLOUD with OPTIONS."""
     return load(cloud)(options)  # type: ignore[call-arg]  # a Protocol says nothing of how a provider is made
+
+
+def load_all(provider: "Provider") -> None:
+    """Import what the methods of PROVIDER need, one thread at a time; again it costs nothing.
+
+    Who uses providers in several threads calls this first. Python gives up waiting where threads import modules that
+    import one another, and hands out half of one (https://github.com/python/cpython/issues/83065); SDKs have such
+    modules. Raises ModuleNotFoundError where the SDK is not installed.
+    """
+    if isinstance(provider, Loads):
+        with _LOADING:
+            provider.load()
+
+
+def import_all(package: str, *others: str) -> None:
+    """Import the modules OTHERS and those right in PACKAGE: `Provider.load` for most clouds.
+
+    What is in packages of PACKAGE, such as its sandbox, is left alone. Raises ModuleNotFoundError.
+    """
+    for name in others:
+        import_module(name)
+    for module in pkgutil.iter_modules(import_module(package).__path__):
+        if not module.ispkg:
+            import_module(f"{package}.{module.name}")
 
 
 def _entries() -> dict[str, EntryPoint]:

@@ -26,7 +26,7 @@ from lkcloud.boot import Expectation, boot_test
 from lkcloud.disk import BLOCK, Disk, open_disk
 from lkcloud.disk.inspect import inspect
 from lkcloud.errors import Conflict, ImageChanged, LkcloudError
-from lkcloud.provider import Copies, Image, Launches, Leaves, Lists, Provider, Run, Source
+from lkcloud.provider import Copies, Image, Launches, Leaves, Lists, Loads, Provider, Run, Source
 from lkcloud.reporting import Meter, Silent
 from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud.transfer.journal import Journal
@@ -117,6 +117,21 @@ class ProviderContract:
         """Importing a provider, which every help does, imports no SDK."""
         module = type(provider).__module__.partition(".")[0]
         code = f"import sys, {module}; print(*(name for name in {self.sdk!r} if name in sys.modules))"
+        out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+        assert out.stdout.strip() == ""
+
+    def test_load_leaves_nothing_for_later(self, provider: Provider) -> None:
+        """Once it has loaded what it needs, threads that use a provider import nothing big at the same time."""
+        if not isinstance(provider, Loads):
+            pytest.skip("this provider imports nothing late")
+        kind = type(provider)
+        package = kind.__module__.partition(".")[0]
+        code = (
+            f"import sys, pkgutil, {package}, {kind.__module__} as its; from lkcloud import registry\n"
+            f"registry.load_all(its.{kind.__name__}())\n"
+            f"own = [m.name for m in pkgutil.iter_modules({package}.__path__, '{package}.') if not m.ispkg]\n"
+            f"print(*(name for name in [*own, *{self.sdk!r}] if name not in sys.modules))"
+        )
         out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
         assert out.stdout.strip() == ""
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
+from lkcloud import registry
 from lkcloud.errors import NotFound
 from lkcloud.life import withdrawal
 from lkcloud.provider import Blob, Deprecation, Due, Finding, Hold, Image, Machine, Run, Source
@@ -29,6 +30,10 @@ class Aws:
         from lkcloud_aws.session import Session
 
         return Session(self.options.profile, self.options.region)
+
+    def load(self) -> None:
+        """Import all that the other methods need."""
+        registry.import_all("lkcloud_aws", "boto3.session")
 
     def validate(self, source: Source) -> Iterator[Finding]:
         """Yield what can be known to be wrong without asking AWS."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
+from lkcloud import registry
 from lkcloud.errors import NotFound
 from lkcloud.provider import Blob, Deprecation, Finding, Image, Machine, Run, Source
 from lkcloud_azure import validation
@@ -28,6 +29,19 @@ class Azure:
 
         options = self.options
         return Session(options.cloud_environment, options.resource_manager, options.subscription)
+
+    def load(self) -> None:
+        """Import all that the other methods need."""
+        registry.import_all(
+            "lkcloud_azure",
+            "azure.identity",
+            "azure.mgmt.authorization",
+            "azure.mgmt.compute",
+            "azure.mgmt.network",
+            "azure.mgmt.resource.resources",
+            "azure.mgmt.storage",
+            "azure.storage.blob",
+        )
 
     def validate(self, source: Source) -> Iterator[Finding]:
         """Yield what can be known to be wrong without asking Azure."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
+from lkcloud import registry
 from lkcloud.errors import NotFound
 from lkcloud.life import withdrawal
 from lkcloud.provider import Blob, Deprecation, Due, Finding, Hold, Image, Machine, Run, Source
@@ -29,6 +30,10 @@ class Gcp:
         from lkcloud_gcp.session import Session
 
         return Session(self.options.project)
+
+    def load(self) -> None:
+        """Import all that the other methods need."""
+        registry.import_all("lkcloud_gcp", "google.cloud.compute_v1", "google.cloud.storage")
 
     def validate(self, source: Source) -> Iterator[Finding]:
         """Yield what can be known to be wrong without asking Google."""
