@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lkcloud import errors, registry
-from lkcloud.cli.flags import flag, variable
+from lkcloud.cli.flags import flag
 from lkcloud.provider import capabilities
+from lkcloud.registry import variable
 from lkcloud.release.schema import manifest_schema, release_schema
 
 ROOT = Path(__file__).resolve().parent.parent

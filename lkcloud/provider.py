@@ -37,6 +37,12 @@ class Used(Enum):
     PROTECT = "commands that keep an image from being deleted"
 
 
+class Meaning(Enum):
+    """What an option means to those who know no more of it; put beside the field as `Used` is."""
+
+    ACCOUNT = "whose account, project or subscription it is: a sandbox has its own"
+
+
 class Options(BaseModel):
     """The options of a provider: one field is one flag, one environment variable and one line of the docs.
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_origin, get_type_hints
 
 from lkcloud.errors import UsageError
 from lkcloud.provider import Loads
@@ -66,6 +66,26 @@ def options_from(
 def make(cloud: str, options: "Options") -> "Provider":
     """Make the provider of CLOUD with OPTIONS."""
     return load(cloud)(options)  # type: ignore[call-arg]  # a Protocol says nothing of how a provider is made
+
+
+def variable(cloud: str, field: str) -> str:
+    """Return the environment variable of an option: LKCLOUD_AWS_BOOT_MODE."""
+    return f"LKCLOUD_{cloud}_{field}".upper()
+
+
+def from_environment(cloud: str, model: "type[Options]", environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Return the options of MODEL that ENVIRONMENT gives, as texts; one that is empty gives none.
+
+    Of an option that can be repeated each line is a value: a tag may hold blanks and commas.
+    """
+    given: dict[str, Any] = {}
+    for key, field in model.model_fields.items():
+        text = environment.get(variable(cloud, key))
+        if text and get_origin(field.annotation) is tuple:
+            given[key] = [line.strip() for line in text.splitlines() if line.strip()]
+        elif text:
+            given[key] = text
+    return given
 
 
 def load_all(provider: "Provider") -> None:

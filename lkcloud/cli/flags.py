@@ -2,7 +2,6 @@
 """A provider's options as flags: one field of the model is one flag and one environment variable."""
 
 import inspect
-import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypeVar, get_origin
@@ -12,13 +11,9 @@ from pydantic.fields import FieldInfo
 
 from lkcloud import registry
 from lkcloud.provider import Options, Used
+from lkcloud.registry import variable
 
 M = TypeVar("M", bound=Options)
-
-
-def variable(cloud: str, field: str) -> str:
-    """Return the environment variable of a field: LKCLOUD_AWS_BOOT_MODE."""
-    return f"LKCLOUD_{cloud}_{field}".upper()
 
 
 def flag(field: str) -> str:
@@ -66,15 +61,14 @@ def chosen(cloud: str, options: type[M], context: typer.Context, values: Mapping
     names. Raises UsageError that names the flag.
     """
     given: dict[str, Any] = {}
+    surrounding = registry.from_environment(cloud, options)
     for key in options.model_fields:
-        name = variable(cloud, key)
         if prefix + key not in values:
             continue
-        value = values[prefix + key]
         if _source(context, prefix + key) not in ("DEFAULT", "ENVIRONMENT"):
-            given[key] = value
-        elif os.environ.get(name):
-            given[key] = _lines(name) if isinstance(value, list | tuple) else os.environ[name]
+            given[key] = values[prefix + key]
+        elif key in surrounding:
+            given[key] = surrounding[key]
 
     def hint(field: str) -> str:
         also = f"; it can come from {variable(cloud, field)} as well" if field else ""
@@ -113,11 +107,6 @@ def _words(key: str, value: Any) -> list[str]:
 
 def _source(context: typer.Context, key: str) -> str:
     return getattr(context.get_parameter_source(key), "name", "")
-
-
-def _lines(name: str) -> list[str]:
-    """Return the values of a flag that can be repeated, one a line: a tag may hold blanks and commas."""
-    return [line.strip() for line in os.environ.get(name, "").splitlines() if line.strip()]
 
 
 def with_flags(

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from lkcloud.provider import Options, Used
+from lkcloud.provider import Meaning, Options, Used
 
 Architecture = Literal["x86_64", "arm64"]
 BootMode = Literal["legacy-bios", "uefi", "uefi-preferred"]
@@ -164,7 +164,9 @@ class AwsOptions(Options):
     region: Annotated[
         str | None, Used.EVERYWHERE, Field(description="Region; the AWS configuration's if not given.")
     ] = None
-    profile: Annotated[str | None, Used.EVERYWHERE, Field(description="Profile of the AWS configuration.")] = None
+    profile: Annotated[
+        str | None, Used.EVERYWHERE, Meaning.ACCOUNT, Field(description="Profile of the AWS configuration.")
+    ] = None
     method: Annotated[
         Literal["ebs", "import"],
         Field(description="`ebs` writes the snapshot block by block; `import` goes by a bucket and ImportSnapshot."),

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from lkcloud.provider import Options, Used
+from lkcloud.provider import Meaning, Options, Used
 
 Architecture = Literal["x64", "Arm64"]
 Generation = Literal["V1", "V2"]
@@ -128,16 +128,19 @@ class AzureOptions(Options):
     cloud_environment: Annotated[
         Literal["AzureCloud", "AzureUSGovernment", "AzureChinaCloud"],
         Used.EVERYWHERE,
+        Meaning.ACCOUNT,
         Field(description="Which Azure, by the names of the Azure CLI."),
     ] = "AzureCloud"
     resource_manager: Annotated[
         str | None,
         Used.EVERYWHERE,
+        Meaning.ACCOUNT,
         Field(description="URL of another Azure Resource Manager, such as that of the sandbox or of Azure Stack Hub."),
     ] = None
     subscription: Annotated[
         str | None,
         Used.EVERYWHERE,
+        Meaning.ACCOUNT,
         Field(description="Subscription id; AZURE_SUBSCRIPTION_ID, or the only one there is, if not given."),
     ] = None
     resource_group: Annotated[
@@ -180,6 +183,14 @@ class AzureOptions(Options):
         Field(description="Generalized images take a user name and a host name from Azure when a machine is made."),
     ] = "Generalized"
     tag: Annotated[Tags, Field(description="Tag of image and upload, KEY=VALUE; can be repeated.")] = ()
+    family: Annotated[
+        str | None,
+        Field(
+            description="What a managed image is one of a row of, a tag; a version has its definition.",
+            min_length=1,
+            max_length=256,
+        ),
+    ] = None
 
     gallery: Annotated[
         str | None,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from lkcloud.provider import Options, Used
+from lkcloud.provider import Meaning, Options, Used
 
 Architecture = Literal["X86_64", "ARM64"]
 
@@ -49,7 +49,10 @@ class GcpOptions(Options):
     """The options of Google Cloud; credentials are the application default ones, as of every Google library."""
 
     project: Annotated[
-        str | None, Used.EVERYWHERE, Field(description="Project id; that of the credentials if not given.")
+        str | None,
+        Used.EVERYWHERE,
+        Meaning.ACCOUNT,
+        Field(description="Project id; that of the credentials if not given."),
     ] = None
     bucket: Annotated[
         str | None,
