@@ -201,7 +201,7 @@ class DiskUpload:
 
 def blob_of(disk: ManagedDisk, name: str, digest: str) -> Blob:
     """Return a disk as the house knows it, for the image NAME."""
-    return Blob("azure", disk.location, str(disk.id), KIND, name, digest, disk.state)
+    return Blob("azure", disk.location, str(disk.id), KIND, name, digest, disk.state, disk.created)
 
 
 def _gone(where: ResourceId) -> Conflict:

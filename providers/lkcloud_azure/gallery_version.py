@@ -14,7 +14,7 @@ from lkcloud.errors import Conflict, LkcloudError, NotFound, UsageError
 from lkcloud.provider import Blob, Image, Source
 from lkcloud_azure import disk_upload, gallery_definition, operations, storage, uefi
 from lkcloud_azure.errors import code_of, is_busy, status_of
-from lkcloud_azure.naming import IMAGE_NAME, NAME, ResourceId, digest_in, tag, tags_of, word
+from lkcloud_azure.naming import IMAGE_NAME, NAME, WITHDRAWN, ResourceId, digest_in, tag, tags_of, time_of, word
 from lkcloud_azure.options import AzureOptions, TargetRegion, region_name
 from lkcloud_azure.session import Session
 
@@ -93,6 +93,14 @@ def called(session: Session, options: AzureOptions, name: str) -> list[Image]:
 
 def every(session: Session, gallery: ResourceId, definition: str | None) -> Iterator[Image]:
     """Yield the versions that lkcloud made, in all definitions of a gallery or in the one named."""
+    for shown, machine in ours(session, gallery, definition):
+        yield image_of(shown, machine)
+
+
+def ours(
+    session: Session, gallery: ResourceId, definition: str | None
+) -> "Iterator[tuple[models.GalleryImageVersion, str]]":
+    """Yield these versions as Azure shows them, and the architecture of each."""
     definitions = session.compute.gallery_images
     if definition is None:
         try:
@@ -109,7 +117,7 @@ def every(session: Session, gallery: ResourceId, definition: str | None) -> Iter
         place = gallery.child("images", shown.name or "")
         for version in listed(session, place):
             if digest_in(version.tags):
-                yield image_of(_settled(session, version), gallery_definition.architecture(shown))
+                yield _settled(session, version), gallery_definition.architecture(shown)
 
 
 def number_of(shown: "models.GalleryImageVersion") -> Number:
@@ -138,6 +146,7 @@ def image_of(shown: "models.GalleryImageVersion", architecture: str) -> Image:
         architecture=architecture,
         created=publishing.published_date if publishing else None,
         tags=tuple(sorted((shown.tags or {}).items())),
+        withdrawn=time_of(tag(shown.tags, WITHDRAWN)),
     )
 
 

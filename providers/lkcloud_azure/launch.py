@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -213,6 +214,7 @@ class Launcher:
             naming.IMAGE: self.image.id[-_MOST_TAG:],
             naming.NAME: self.image.name,
             naming.VERSION: naming.FORMAT_VERSION,
+            naming.CREATED: datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
     def _make(self, machine: VirtualMachine, plan: _Plan, meter: Meter) -> None:

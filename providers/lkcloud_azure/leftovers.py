@@ -73,8 +73,7 @@ def stages(session: Session, options: AzureOptions, name: str, digest: str = "")
     """Yield managed images that were made on the way to a version, of any content or of the one with DIGEST."""
     for image in managed_image.every(session, options.resource_group, staged=True):
         if name in ("", image.name) and digest in ("", image.digest):
-            kind = managed_image.STAGE_KIND
-            yield Blob("azure", image.region, image.id, kind, image.name, image.digest, image.state)
+            yield _of_image(image, managed_image.STAGE_KIND)
 
 
 def delete(session: Session, options: AzureOptions, blob: Blob) -> None:
@@ -110,7 +109,11 @@ def _failed(session: Session, options: AzureOptions, name: str) -> Iterator[Blob
         found = gallery_version.called(session, options, name)
     for image in found:
         if image.state in (operations.FAILED, operations.CANCELED) and not images.released(session, image):
-            yield Blob("azure", image.region, image.id, image.kind, image.name, image.digest, image.state)
+            yield _of_image(image, image.kind)
+
+
+def _of_image(image: Image, kind: str) -> Blob:
+    return Blob("azure", image.region, image.id, kind, image.name, image.digest, image.state, image.created)
 
 
 def _disks(session: Session, options: AzureOptions, name: str) -> Iterator[Blob]:
@@ -135,7 +138,8 @@ def _page_blobs(session: Session, options: AzureOptions, name: str) -> Iterator[
         blob = page_blobs.seen(container.get_blob_client(shown.name).url, shown)
         if blob.paged and blob.image and blob.digest and name in ("", blob.image):
             state = "complete" if blob.complete else "unfinished"
-            yield Blob("azure", account.location, blob.url, blob_upload.KIND, blob.image, blob.digest, state)
+            known = blob.image, blob.digest, state
+            yield Blob("azure", account.location, blob.url, blob_upload.KIND, *known, blob.written)
 
 
 def _place(session: Session, options: AzureOptions, name: str) -> BlobPlace:

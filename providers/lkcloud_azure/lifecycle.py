@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from lkcloud.errors import LkcloudError, NotFound, UsageError
 from lkcloud.polling import poll
 from lkcloud.provider import Deprecation, Image, Run, Status
-from lkcloud_azure import gallery_version, images, operations
+from lkcloud_azure import gallery_version, images, managed_image, operations
 from lkcloud_azure.gallery_version import excluded, number_of
-from lkcloud_azure.naming import ResourceId, word
+from lkcloud_azure.naming import WITHDRAWN, ResourceId, tag, word
 from lkcloud_azure.options import AzureOptions, region_name
 from lkcloud_azure.session import Session
 
@@ -31,17 +31,20 @@ _SEEN = 120.0
 
 @dataclass(frozen=True)
 class Change:
-    """What a version's publishing profile is to say; None leaves it as it is."""
+    """What a version is to say in its publishing profile and its tags; None leaves that as it is."""
 
     excluded: bool | None = None
     end_of_life: datetime | None = None
+    withdrawn: str | None = None
+    """The tag of a version that is withdrawn; "" takes it away."""
 
     def is_in(self, shown: "models.GalleryImageVersion") -> bool:
         """Tell whether a version says it."""
-        publishing = shown.properties.publishing_profile if shown.properties else None
-        ends = publishing.end_of_life_date if publishing else None
-        return (self.excluded is None or excluded(shown) == self.excluded) and (
-            self.end_of_life is None or (ends is not None and abs((ends - self.end_of_life).total_seconds()) < 1)
+        ends = end_of_life(shown)
+        return (
+            (self.excluded is None or excluded(shown) == self.excluded)
+            and (self.end_of_life is None or (ends is not None and abs((ends - self.end_of_life).total_seconds()) < 1))
+            and (self.withdrawn is None or tag(shown.tags, WITHDRAWN) == self.withdrawn)
         )
 
 
@@ -55,18 +58,21 @@ def promote(session: Session, options: AzureOptions, image: Image, run: Run) -> 
         return
     place = _version(image, "`latest` leads to versions in a gallery only")
     number, definition = place.names[2], place.names[1]
-    if _change(session, place, Change(excluded=False), run, "promote"):
+    if change(session, place, Change(excluded=False), run, "promote"):
         run.reporter.note(f"`latest` of {definition} no longer passes over {number}")
     else:
         run.reporter.note(f"`latest` of {definition} does not pass over {number} already")
     shown = _shown(session, place)
     if regions := _excluding(shown):
         run.reporter.warn(f"`latest` still passes over {number} in {', '.join(regions)}, by a mark of their own")
-    head = _head(session, place.parent)
-    if head and head != number:
+    try:
+        leads_to = head(session, place.parent)
+    except LkcloudError:
+        leads_to = ""  # the change is made; this only tells more of it
+    if leads_to and leads_to != number:
         run.reporter.warn(
-            f"`latest` of {definition} still leads to {head}, the higher number: mark that as obsolete if {number} is"
-            " to be taken"
+            f"`latest` of {definition} still leads to {leads_to}, the higher number: mark that as obsolete if {number} "
+            "is to be taken"
         )
 
 
@@ -77,21 +83,26 @@ def deprecate(session: Session, image: Image, deprecation: Deprecation, run: Run
       machines from the version. A version that is DEPRECATED needs one of them.
     - OBSOLETE lets `latest` pass over it.
     - ACTIVE moves the end of life, as Azure does not take it away; what `latest` leads to, promotion decides.
+    - All but OBSOLETE take the mark of an image that was withdrawn away, and of a managed image that is all there is.
 
-    Raises UsageError for all else (another image instead, DELETED, a date that has passed), and for a managed image,
-    of which nothing of this can be said.
+    Raises UsageError for all else (another image instead, DELETED, a date that has passed), and for a managed image
+    that is not withdrawn, of which nothing of this can be said.
     """
+    managed = ResourceId.parse(image.id)
+    if image.withdrawn and managed and managed.is_of(*images.IMAGE) and deprecation == Deprecation(Status.ACTIVE):
+        with run.reporter.stage("deprecate"):
+            managed_image.put_tag(session, managed, WITHDRAWN, "")
+        return
     place = _version(image, "of a managed image Azure cannot say that it should no longer be used")
     shown = _shown(session, place)
     wanted = _wanted(shown, deprecation)
-    _change(session, place, wanted, run, "deprecate")
+    change(session, place, wanted, run, "deprecate")
     if deprecation.obsolete and deprecation.deleted and deprecation.obsolete != deprecation.deleted:
         run.reporter.note(f"Azure has one date: the end of life is {deprecation.obsolete:%Y-%m-%d}")
 
 
 def _wanted(shown: "models.GalleryImageVersion", deprecation: Deprecation) -> Change:
-    publishing = shown.properties.publishing_profile if shown.properties else None
-    ends = deprecation.obsolete or deprecation.deleted
+    ends, marked = deprecation.obsolete or deprecation.deleted, bool(tag(shown.tags, WITHDRAWN))
     for refused, what, hint in (
         (
             bool(deprecation.replacement),
@@ -120,20 +131,25 @@ def _wanted(shown: "models.GalleryImageVersion", deprecation: Deprecation) -> Ch
             "give --obsolete-on, or --status obsolete to have `latest` pass over it now",
         ),
         (
-            deprecation.status is Status.ACTIVE
-            and ends is None
-            and publishing is not None
-            and publishing.end_of_life_date is not None,
+            deprecation.status is Status.ACTIVE and ends is None and not marked and end_of_life(shown) is not None,
             "Azure does not take an end of life away",
             "give a later date with --obsolete-on; lkcloud promote azure --latest is what leads `latest` to it again",
         ),
     ):
         if refused:
             raise UsageError(f"azure: {what}", hint=hint)
-    return Change(True if deprecation.status is Status.OBSOLETE else None, ends)
+    if deprecation.status is Status.OBSOLETE:
+        return Change(excluded=True, end_of_life=ends)
+    return Change(end_of_life=ends, withdrawn="" if marked else None)
 
 
-def _change(session: Session, place: ResourceId, wanted: Change, run: Run, stage: str) -> bool:
+def end_of_life(shown: "models.GalleryImageVersion") -> datetime | None:
+    """Return the end of life of a version, None if nothing is said of it."""
+    publishing = shown.properties.publishing_profile if shown.properties else None
+    return publishing.end_of_life_date if publishing else None
+
+
+def change(session: Session, place: ResourceId, wanted: Change, run: Run, stage: str) -> bool:
     """Make a version say what is WANTED, and see that it does; return False if it did before."""
     number = place.names[2]
     if wanted.is_in(_shown(session, place)):
@@ -173,7 +189,7 @@ def _update(
 ) -> Callable[..., object]:
     """Return the request of the SDK that makes the change.
 
-    The profile is sent whole, as Azure shows it: where regions are named, all have to be, as the others would lose
+    The profile is sent as Azure shows it: where regions are named, all have to be, as the others would lose
     their copies (hashicorp/terraform-provider-azurerm#21999).
     """
     from azure.mgmt.compute import models
@@ -185,23 +201,26 @@ def _update(
         profile.exclude_from_latest = wanted.excluded
     if wanted.end_of_life is not None:
         profile.end_of_life_date = wanted.end_of_life
+    elif (ends := end_of_life(shown)) is not None and ends <= datetime.now(UTC):
+        profile.end_of_life_date = None  # Azure takes none that has passed, not even the one that it shows
     properties = models.GalleryImageVersionProperties({})  # without a storage profile, which cannot change
     properties.publishing_profile = profile
-    change = models.GalleryImageVersionUpdate(properties=properties)
+    update = models.GalleryImageVersionUpdate(properties=properties)
+    if wanted.withdrawn is not None:
+        # A change says all tags.
+        tags = {key: value for key, value in (shown.tags or {}).items() if key.lower() != WITHDRAWN}
+        update.tags = {**tags, **({WITHDRAWN: wanted.withdrawn} if wanted.withdrawn else {})}
     versions, (gallery, definition, number) = session.compute.gallery_image_versions, place.names
-    return lambda **how: versions.begin_update(place.group, gallery, definition, number, change, **how)
+    return lambda **how: versions.begin_update(place.group, gallery, definition, number, update, **how)
 
 
-def _head(session: Session, definition: ResourceId) -> str:
-    """Return the number that `latest` of a definition leads to, "" if to none or we may not look."""
-    try:
-        found = [
-            shown
-            for shown in gallery_version.listed(session, definition)
-            if not excluded(shown) and _state(shown) in (operations.SUCCEEDED, gallery_version.UPDATING)
-        ]
-    except LkcloudError:
-        return ""  # the change is made; this only tells more of it
+def head(session: Session, definition: ResourceId) -> str:
+    """Return the number that `latest` of a definition leads to, "" if to none."""
+    found = [
+        shown
+        for shown in gallery_version.listed(session, definition)
+        if not excluded(shown) and _state(shown) in (operations.SUCCEEDED, gallery_version.UPDATING)
+    ]
     return max(found, key=number_of).name or "" if found else ""
 
 

@@ -7,6 +7,7 @@ https://learn.microsoft.com/azure/virtual-machines/linux/disks-upload-vhd-to-man
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lkcloud.errors import LkcloudError, NotFound, Refused
@@ -54,6 +55,7 @@ class ManagedDisk:
     encryption_set: str
     """Resource id of the disk encryption set, "" if the platform's key encrypts it."""
     tags: Mapping[str, str]
+    created: datetime | None
 
     @property
     def name(self) -> str:
@@ -187,4 +189,5 @@ def _disk(shown: "models.Disk") -> ManagedDisk:
         os_type=word(properties.os_type),
         encryption_set=(encryption.disk_encryption_set_id if encryption else None) or "",
         tags=tags,
+        created=properties.time_created,
     )

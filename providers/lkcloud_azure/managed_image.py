@@ -16,13 +16,16 @@ from lkcloud_azure.errors import is_busy, status_of
 from lkcloud_azure.naming import (
     COMPUTE,
     CREATED,
+    FAMILY,
     IMAGE_NAME,
     NAME,
     STAGE,
+    WITHDRAWN,
     ResourceId,
     digest_in,
     tag,
     tags_of,
+    time_of,
     upload_name,
 )
 from lkcloud_azure.options import AzureOptions, region_name
@@ -80,13 +83,34 @@ def image_of(shown: "models.Image") -> Image:
         name=tag(shown.tags, NAME) if tag(shown.tags, STAGE) else place.names[0],
         kind=KIND,
         account=place.subscription,
+        family=tag(shown.tags, FAMILY),
         digest=digest_in(shown.tags),
         state=state,
         ready=state == operations.SUCCEEDED,
         architecture="x64",
-        created=_time(tag(shown.tags, CREATED)),
+        created=time_of(tag(shown.tags, CREATED)),
         tags=tuple(sorted((shown.tags or {}).items())),
+        withdrawn=time_of(tag(shown.tags, WITHDRAWN)),
     )
+
+
+def put_tag(session: Session, place: ResourceId, key: str, value: str) -> None:
+    """Let the managed image have the tag KEY with VALUE, "" = have no such tag; others stay as they are.
+
+    A change says all tags. Raises NotFound if there is no such image.
+    """
+    from azure.mgmt.compute import models
+
+    name, images = place.names[0], session.compute.images
+    doing = f"putting a tag on {name}"
+    shown = session.call(doing, lambda: images.get(place.group, name))
+    tags = {other: said for other, said in (shown.tags or {}).items() if other.lower() != key}
+    if value:
+        tags[key] = value
+    operation = operations.begin(
+        session, doing, lambda **how: images.begin_update(place.group, name, models.ImageUpdate(tags=tags), **how)
+    )
+    operations.wait(session, operation, doing=doing)
 
 
 @dataclass(frozen=True)
@@ -147,6 +171,8 @@ class ManagedImage:
         if options.disk_encryption_set:
             disk.disk_encryption_set = models.DiskEncryptionSetParameters(id=options.disk_encryption_set)
         marks = {CREATED: datetime.now(UTC).isoformat(timespec="seconds"), **({STAGE: "yes"} if self.staged else {})}
+        if options.family:
+            marks[FAMILY] = options.family
         return models.Image(
             location=self.blob.region,
             tags=tags_of(source.name, source.digest, {**options.tags, **marks}),
@@ -156,12 +182,3 @@ class ManagedImage:
                 storage_profile=models.ImageStorageProfile(os_disk=disk),
             ),
         )
-
-
-def _time(text: str) -> datetime | None:
-    """Return a time as a tag has it, None if there is none."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

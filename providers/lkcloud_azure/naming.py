@@ -4,6 +4,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import Enum
 
 NAME = "lkcloud-name"
@@ -26,7 +27,13 @@ STAGE = "lkcloud-stage"
 """Tag of a managed image that is no more than a step on the way from a disk to a gallery image version."""
 
 CREATED = "lkcloud-created"
-"""Tag: when a managed image was made, as ISO 8601 has it; Azure does not tell it of one."""
+"""Tag: when a managed image was made, or something for a test machine, as ISO 8601 has it; Azure does not tell it."""
+
+FAMILY = "lkcloud-family"
+"""Tag of a managed image: what it is one of a row of; a version has its image definition."""
+
+WITHDRAWN = "lkcloud-withdrawn"
+"""Tag of an image that was taken from its users: when, as ISO 8601 has it."""
 
 IMAGE_NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,78}\w)?", re.ASCII)
 """The name of a managed image, and of an image definition, of which Azure says the same with other words
@@ -104,6 +111,15 @@ def digest_in(tags: Mapping[str, str] | None) -> str:
     """Return the content digest that TAGS name, "" if it is none of ours."""
     found = tag(tags, DIGEST)
     return found if _DIGEST.fullmatch(found) else ""
+
+
+def time_of(text: str) -> datetime | None:
+    """Return a time as a tag has it, None if there is none."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def word(value: Enum | str | None) -> str:

@@ -7,6 +7,7 @@ https://learn.microsoft.com/azure/storage/blobs/storage-blob-pageblob-overview
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
@@ -42,6 +43,7 @@ class PageBlob:
     etag: str
     paged: bool
     metadata: Mapping[str, str]
+    written: datetime | None
 
     @property
     def image(self) -> str:
@@ -68,6 +70,7 @@ def seen(url: str, properties: "BlobProperties") -> PageBlob:
         etag=properties.etag or "",
         paged=properties.blob_type == "PageBlob",
         metadata={name.lower(): value for name, value in (properties.metadata or {}).items()},
+        written=properties.last_modified,
     )
 
 

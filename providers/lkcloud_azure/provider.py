@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Azure as a provider: each method finds the module that does it, and loads the SDK only then."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from lkcloud import registry
 from lkcloud.errors import NotFound
-from lkcloud.provider import Blob, Deprecation, Finding, Image, Machine, Run, Source
+from lkcloud.life import withdrawal
+from lkcloud.provider import Blob, Deprecation, Due, Finding, Hold, Image, Machine, Run, Source
 from lkcloud_azure import validation
 from lkcloud_azure.options import AzureOptions
 
@@ -87,12 +89,14 @@ class Azure:
         """Let those whom the options name use the image, beside those who may already."""
         from lkcloud_azure import sharing
 
+        withdrawal.refuse(image)
         sharing.share(self._session, self.options, image, run)
 
     def promote(self, image: Image, run: Run) -> None:
         """Let `latest` of the image definition lead to the version, if the options say so."""
         from lkcloud_azure import lifecycle
 
+        withdrawal.refuse(image)
         lifecycle.promote(self._session, self.options, image, run)
 
     def deprecate(self, image: Image, deprecation: Deprecation, run: Run) -> None:
@@ -100,6 +104,24 @@ class Azure:
         from lkcloud_azure import lifecycle
 
         lifecycle.deprecate(self._session, image, deprecation, run)
+
+    def withdraw(self, image: Image, run: Run) -> None:
+        """Let `latest` pass over a version, or take back what a managed image was shared with, and mark it."""
+        from lkcloud_azure import withdrawal as withdrawing
+
+        withdrawing.withdraw(self._session, image, run)
+
+    def due(self, now: datetime) -> Iterator[Due]:
+        """Yield the versions in the gallery whose end of life has come."""
+        from lkcloud_azure import sweeping
+
+        return sweeping.due(self._session, self.options, now)
+
+    def holds(self, images: Sequence[Image]) -> Iterator[Hold]:
+        """Yield what leads to an image, uses or protects it."""
+        from lkcloud_azure import references
+
+        return references.holds(self._session, images)
 
     def tidy(self, source: Source, run: Run) -> None:
         """Remove the upload that a push has left which died when the image was made."""

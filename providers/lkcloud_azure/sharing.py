@@ -5,6 +5,7 @@ https://learn.microsoft.com/azure/virtual-machines/share-gallery: who may read a
 """
 
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lkcloud.errors import LkcloudError, NotFound, Refused, UsageError
@@ -67,6 +68,19 @@ def share(session: Session, options: AzureOptions, image: Image, run: Run) -> No
                 run.reporter.note(f"{scope} can now be used by {named}")
         if options.public:
             _publish(session, options, place, run)
+
+
+def take_back(session: Session, scope: ResourceId) -> None:
+    """Take the role Reader on SCOPE itself from whoever has it; what is given above it stays."""
+    doing = f"taking back {scope.names[-1]}"
+    assignments = session.authorization.role_assignments
+    found: list[authorization.RoleAssignment] = session.call(
+        doing, lambda: list(assignments.list_for_scope(str(scope), filter="atScope()"))
+    )
+    for one in found:
+        own = (one.scope or "").lower() == str(scope).lower()
+        if own and (one.role_definition_id or "").lower().endswith(READER):
+            session.call(doing, partial(assignments.delete, str(scope), one.name or ""))
 
 
 def _assign(session: Session, scope: ResourceId, principal: Principal) -> bool:

@@ -63,7 +63,7 @@ def _names(options: AzureOptions, source: Source) -> Iterator[Finding]:
         yield Finding(
             f"Azure does not take {source.name!r} as the value of a tag", f"use 1 to {_MAX_TAG} printable characters"
         )
-    own = len(naming.tags_of("", "")) + len((naming.CREATED, naming.STAGE))
+    own = len(naming.tags_of("", "")) + len((naming.CREATED, naming.STAGE, naming.FAMILY, naming.WITHDRAWN))
     if len(options.tag) + own > _MAX_TAGS:
         yield Finding(
             f"{len(options.tag)} tags and the {own} of lkcloud are more than the {_MAX_TAGS} of a resource",

@@ -47,6 +47,11 @@ def validate(options: AzureOptions, name: str) -> Iterator[Finding]:
     if options.gallery is None:
         yield from _without_gallery(options)
         return
+    if options.family is not None:
+        yield Finding(
+            "--family is a tag of managed images: a version is one of its image definition",
+            f"give --definition {options.family} in its place",
+        )
     yield from _names(options, name)
     yield from _regions(options)
     yield from _security_type(options)

@@ -121,6 +121,8 @@ def machines(session: Session, options: AzureOptions, name: str) -> Iterator[Blo
                     KIND,
                     image,
                     state=state,
+                    created=naming.time_of(naming.tag(one.tags, naming.CREATED))
+                    or getattr(one.properties, "time_created", None),
                 ),
             )
     yield from found.values()

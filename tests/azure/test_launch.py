@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -594,9 +595,11 @@ def test_a_machine_that_is_left_is_found_and_removed(
     assert list(leftovers.leftovers(session, options, "other")) == []
     [blob] = leftovers.leftovers(session, options, "image")
     assert (blob.id, blob.kind, blob.name, blob.region) == (machine.id, "test-machine", "image", LOCATION)
+    assert blob.created is not None
+    assert datetime.now(UTC) - blob.created < timedelta(minutes=5)
     # What is left of one is found too, and goes under the same id.
     session.compute.virtual_machines.begin_delete(GROUP, machine.name).result()
-    assert [one.id for one in leftovers.leftovers(session, options, "")] == [machine.id]
+    assert [(one.id, one.created) for one in leftovers.leftovers(session, options, "")] == [(machine.id, blob.created)]
     leftovers.delete(session, options, blob)
     leftovers.delete(session, options, blob)
     assert left(azure) == []

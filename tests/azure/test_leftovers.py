@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What pushes that died have left is found by name, and can be removed, twice."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,23 @@ def test_page_blobs_of_one_name_and_of_all(azure: AzureStandIn, session: Session
     for blob in [*listed(session, "", ACCOUNT), mine]:
         leftovers.delete(session, ACCOUNT, blob)
     assert [blob.name for blob in container.list_blobs()] == ["lkcloud-notes.vhd", "lkcloud-text.vhd"]
+
+
+def test_all_of_it_has_dates(azure: AzureStandIn, session: Session) -> None:
+    put_disk(azure)
+    put_blob(session, azure)
+    before = datetime.now(UTC).replace(microsecond=0)
+    tags = {naming.CREATED: before.isoformat()}
+    hold_image(azure, "bad", state="Failed").tags.update(tags)
+    hold_image(azure, "stage").tags.update({**tags, naming.STAGE: "yes"})
+    make_gallery(session)
+    make_definition(session)
+    hold_version(azure, "1.0.0", name="worse", state="Failed")
+    found = {blob.kind: blob.created for blob in listed(session, "", account_options(gallery="gal"))}
+    assert found.keys() == {"disk", "page-blob", "managed-image", "managed-image-stage", "gallery-image-version"}
+    for created in found.values():
+        assert created is not None
+        assert timedelta(minutes=-1) < datetime.now(UTC) - created < timedelta(minutes=5)
 
 
 def test_who_may_not_look_at_a_kind_of_resource_has_made_none(azure: AzureStandIn, session: Session) -> None:

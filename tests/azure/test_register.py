@@ -447,3 +447,8 @@ def test_what_azure_refuses_is_told_and_the_upload_kept(
     assert hint in raised.value.hint
     assert is_there(azure, blob)
     assert registered(session, disk, blob, run).ready
+
+
+def test_the_family_of_a_managed_image_is_a_tag(session: Session, disk: Disk, blob: Blob, run: Run) -> None:
+    image = registered(session, disk, blob, run, family="my-os")
+    assert (image.family, dict(image.tags)[naming.FAMILY]) == ("my-os", "my-os")

@@ -32,6 +32,7 @@ COMMUNITY = {
         ({"definition": "d-"}, "name of an image definition"),
         ({"definition": "d" * 81}, "name of an image definition"),
         ({"gallery_version": "1.0"}, "no version"),
+        ({"family": "my-os"}, "one of its image definition"),
         ({"gallery_version": "1.0.0.0"}, "no version"),
         ({"gallery_version": "v1.0.0"}, "no version"),
         ({"gallery_version": "1.0.2147483648"}, "no version"),
