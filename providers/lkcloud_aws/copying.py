@@ -4,7 +4,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 _GENERATIONS = 8
 """Copies that may have been made and removed before: each has used up a client token."""
+
+_SAME_DATE = timedelta(days=1)
+"""Two dates of deprecation that are no further apart are left alone: AWS counts those of public images from when each
+was made, and a copy is made later."""
 
 _SETTLE = 60.0
 """Seconds for which one of EC2's hosts may not know yet what another has answered."""
@@ -295,5 +299,5 @@ class Copy:
         if until is None:
             return
         there = images.standing(self.session, copy.id).deprecated
-        if there is None or there > until:
+        if there is None or there - until > _SAME_DATE:
             deprecation.schedule(self.session, copy, max(until, deprecation.soon()), self.run)

@@ -236,6 +236,7 @@ def _image(found: "ImageTypeDef", region: str) -> Image:
         id=found["ImageId"],
         name=name,
         kind="ami",
+        account=found.get("OwnerId", ""),
         family=tags.get(FAMILY, ""),
         digest=digest,
         state=found["State"],

@@ -293,6 +293,18 @@ def test_whoever_may_use_the_image_may_use_its_copies(aws: AwsStandIn, session: 
     assert (counted(aws, "ModifyImageAttribute"), counted(aws, "EnableImageDeprecation")) == asked
 
 
+def test_a_date_that_aws_has_set_a_little_later_is_left_alone(aws: AwsStandIn, session: Session, image: Image) -> None:
+    """As when both are made public: each is deprecated two years after it was made."""
+    [made] = copy(session, image, WEST)
+    held(aws, image).deprecation = datetime(2030, 1, 1, 0, 0, tzinfo=UTC)
+    aws.holdings.region(WEST).images[made.id].deprecation = datetime(2030, 1, 1, 3, 0, tzinfo=UTC)
+    copy(session, image, WEST)
+    assert counted(aws, "EnableImageDeprecation") == 0
+    held(aws, image).deprecation = datetime(2029, 12, 30, tzinfo=UTC)
+    copy(session, image, WEST)
+    assert counted(aws, "EnableImageDeprecation") == 1
+
+
 def test_a_replacement_does_not_go_along(aws: AwsStandIn, session: Session, image: Image) -> None:
     """It is the id of an image of the other region."""
     session.ec2.create_tags(Resources=[image.id], Tags=[{"Key": "lkcloud:replacement", "Value": "ami-1"}])
