@@ -2,8 +2,10 @@
 """`lkcloud publish RELEASE.yaml`."""
 
 import json
+import logging
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,15 +13,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lkcloud.cli.settings import SETTINGS
-from lkcloud.errors import LkcloudError
+from lkcloud.errors import LkcloudError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Executor
+    from contextlib import AbstractContextManager
 
+    from lkcloud.cli.release_progress import Display
     from lkcloud.pipeline import Plan
-    from lkcloud.release.events import Event
+    from lkcloud.release.cluster import Cluster
     from lkcloud.release.job import Job
     from lkcloud.release.reading import ReleaseFile
+    from lkcloud.release.run import Publication, Result
     from lkcloud.release.steps import Bench, Failure
 
 
@@ -40,6 +46,14 @@ def publish(
     jobs_at_a_time: Annotated[
         int, typer.Option("--jobs", "-j", min=1, max=256, help="Most images that are worked on at a time.")
     ] = 16,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Let the workers of a Dask cluster do it: tcp://HOST:PORT or tls://HOST:PORT. [default: this machine]",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and make nothing.")] = False,
     sandbox: Annotated[
         bool, typer.Option("--sandbox", envvar="LKCLOUD_SANDBOX", help="Use the clouds on this machine.")
@@ -56,18 +70,28 @@ def publish(
     Done again, it does only what is missing.
     """
     SETTINGS.json = as_json
+    if scheduler and sandbox:
+        raise UsageError(
+            "--sandbox is this machine's, and the work is done on others",
+            hint='start the workers here, with eval "$(lkcloud sandbox env)"; or leave out one of the two',
+        )
     from lkcloud.release import job, reading
+    from lkcloud.release.steps import looking
 
     read = reading.read(file)
-    jobs = job.jobs(read, tuple(only))
+    clouds = {target.cloud for target in read.release.targets if not only or {target.cloud, target.label} & {*only}}
     if sandbox:
-        _enter({one.cloud for one in jobs})
-    target = output or file.parent / "release.json"
-    with ThreadPoolExecutor(jobs_at_a_time) as executor:
+        _enter(clouds)
+    with _listening(dry_run=dry_run, events=events) as shown, _workers(scheduler, jobs_at_a_time, shown) as workers:
+        jobs = job.jobs(read, tuple(only), looking(*workers))
         if dry_run:
-            _plan(jobs, executor, as_json=as_json)
+            planned = _planned(jobs, *workers)
         else:
-            _run(read, jobs, executor, target, whole=not only, events=events, as_json=as_json)
+            result = _publication(read, jobs, workers, shown, output, whole=not only).run()
+    if dry_run:
+        _print_plan(planned, as_json=as_json)
+    else:
+        _print_result(result, jobs, events=events, as_json=as_json)
 
 
 def _enter(clouds: set[str]) -> None:
@@ -78,35 +102,73 @@ def _enter(clouds: set[str]) -> None:
         enter(cloud, reporter(quiet=SETTINGS.quiet))
 
 
-def _run(
-    read: "ReleaseFile",
-    jobs: "Sequence[Job]",
-    executor: ThreadPoolExecutor,
-    output: Path,
-    *,
-    whole: bool,
-    events: bool,
-    as_json: bool,
-) -> None:
+@contextmanager
+def _listening(*, dry_run: bool, events: bool) -> "Iterator[Display]":
+    """Yield what shows what happens, until it is over."""
     from lkcloud.cli.release_progress import JsonLines, display
-    from lkcloud.release.run import Publication
-    from lkcloud.release.steps import Bench
 
-    shown = JsonLines(sys.stdout) if events else display(quiet=SETTINGS.quiet)
+    shown = JsonLines(sys.stdout) if events and not dry_run else display(quiet=SETTINGS.quiet or dry_run)
     try:
-        with Bench(shown) as bench:
-            publication = Publication(
-                jobs,
-                version=read.release.version,
-                executor=executor,
-                bench=bench,
-                listener=shown,
-                output=output,
-                whole=whole,
-            )
-            result = publication.run()
+        yield shown
     finally:
         shown.close()
+
+
+@contextmanager
+def _workers(scheduler: str | None, jobs: int, shown: "Display") -> "Iterator[tuple[Executor, Bench]]":
+    """Yield who does the work, and their bench; when it ends, by Ctrl-C as well, so has the work."""
+    from lkcloud.release.steps import Bench, Disks
+
+    if scheduler:
+        with _cluster(scheduler, jobs, shown) as cluster:
+            yield cluster, cluster.bench
+        return
+    with Disks() as disks, ThreadPoolExecutor(jobs) as executor:
+        bench = Bench(shown, disks)
+        try:
+            yield executor, bench
+        except BaseException:
+            bench.stop()
+            raise
+
+
+def _cluster(scheduler: str, jobs: int, shown: "Display") -> "AbstractContextManager[Cluster]":
+    SETTINGS.cloud = "dask"  # the extra to name if it is not installed
+    from lkcloud.release.cluster import connected
+
+    SETTINGS.cloud = ""
+    if not SETTINGS.verbose:
+        # What goes wrong is told once, by an error of ours.
+        for name in ("distributed", "distributed.client"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    return connected(scheduler, jobs=jobs, listener=shown)
+
+
+def _publication(
+    read: "ReleaseFile",
+    jobs: "Sequence[Job]",
+    workers: "tuple[Executor, Bench]",
+    shown: "Display",
+    output: Path | None,
+    *,
+    whole: bool,
+) -> "Publication":
+    from lkcloud.release.run import Publication
+
+    executor, bench = workers
+    return Publication(
+        jobs,
+        version=read.release.version,
+        executor=executor,
+        bench=bench,
+        listener=shown,
+        output=output or read.path.parent / "release.json",
+        whole=whole,
+    )
+
+
+def _print_result(result: "Result", jobs: "Sequence[Job]", *, events: bool, as_json: bool) -> None:
+    """Print what is there now, and end with the code of the run."""
     if as_json:
         typer.echo(json.dumps(result.manifest.model_dump(mode="json"), indent=2))
     elif not events:
@@ -118,12 +180,8 @@ def _run(
         raise typer.Exit(result.exit_code)
 
 
-def _plan(jobs: "Sequence[Job]", executor: ThreadPoolExecutor, *, as_json: bool) -> None:
+def _print_plan(planned: "Sequence[_Planned]", *, as_json: bool) -> None:
     """Print what would be done, and end with the code that a run would fail with for what stands in the way."""
-    from lkcloud.release.steps import Bench
-
-    with Bench(_unheard) as bench:
-        planned = list(executor.map(lambda job: _planned(job, bench), jobs))
     if as_json:
         typer.echo(json.dumps([one.document() for one in planned], indent=2))
     else:
@@ -184,15 +242,15 @@ class _Planned:
         return {**said, **plan_document(self.plan)}
 
 
-def _planned(job: "Job", bench: "Bench") -> _Planned:
+def _planned(jobs: "Sequence[Job]", executor: "Executor", bench: "Bench") -> list[_Planned]:
+    """Find out what would be done, for all jobs side by side."""
     from lkcloud.release import steps
 
-    try:
-        return _Planned(job, steps.plan(job, bench), None)
-    except LkcloudError as error:
-        return _Planned(job, None, steps.Failure.of(error))
-
-
-def _unheard(event: "Event") -> None:
-    """Take what a plan tells on its way; the plan itself is what counts."""
-    del event
+    futures = [executor.submit(steps.plan, job, bench) for job in jobs]
+    planned = []
+    for job, future in zip(jobs, futures, strict=True):
+        try:
+            planned.append(_Planned(job, future.result(), None))
+        except LkcloudError as error:
+            planned.append(_Planned(job, None, steps.Failure.of(error)))
+    return planned

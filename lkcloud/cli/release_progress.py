@@ -72,7 +72,7 @@ class Plain:
                 self._statuses[key] = event.status
             line = _line(event)
             if line:
-                print(f"{event.target}/{event.image}: {line}", file=self._stream, flush=True)
+                print(f"{event.label}: {line}", file=self._stream, flush=True)
 
     def close(self) -> None:
         """Do nothing: every line is out."""
@@ -137,7 +137,7 @@ class Table:
 
     def __call__(self, event: Event) -> None:
         """Show EVENT in the line of its job; warnings and console lines go above the table."""
-        label = f"{event.target}/{event.image}"
+        label = event.label
         with self._lock:
             row = self._rows.setdefault(label, _Row())
             if isinstance(event, StageBegan):
@@ -147,6 +147,8 @@ class Table:
             elif isinstance(event, PhaseEnded):
                 row.stage, row.status = event.phase, ""
                 row.ending, row.failed = _ending(event) or row.ending, event.outcome == "failed"
+            elif isinstance(event, StageEnded) and not event.target:
+                del self._rows[label]  # a disk is ready; its images have lines of their own
         if isinstance(event, Said) and event.kind != "note":
             self._above(f"{label}: {_line(event)}")
 

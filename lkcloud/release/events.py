@@ -20,13 +20,21 @@ _PACE = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened to a job at TIME; TARGET and IMAGE are those of the release file."""
+    """Something that happened to a job at TIME; TARGET and IMAGE are those of the release file.
+
+    TARGET is "" for what is done to a disk before it goes anywhere.
+    """
 
     type: ClassVar[str]
 
     target: str
     image: str
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def label(self) -> str:
+        """What it happened to, in words: `aws-eu/x86`, or `x86`."""
+        return f"{self.target}/{self.image}".lstrip("/")
 
     def document(self) -> dict[str, Any]:
         """Return it as a JSON-ready document."""

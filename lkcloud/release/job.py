@@ -2,10 +2,8 @@
 """One disk for one target: all that a worker, in this process or on another machine, needs to know of it."""
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -14,6 +12,7 @@ from lkcloud import registry
 from lkcloud.boot import Expectation
 from lkcloud.disk import open_disk
 from lkcloud.disk.inspect import inspect
+from lkcloud.disk.objects import is_url
 from lkcloud.errors import UsageError
 from lkcloud.release.model import BootTest, Source, Target
 from lkcloud.release.reading import Location, ReleaseFile
@@ -34,7 +33,8 @@ class Job:
     target: str
     image: str
     cloud: str
-    file: Path
+    file: str
+    """An absolute path or a URL."""
     name: str
     description: str
     architecture: str
@@ -64,15 +64,28 @@ class _Disk:
     """A disk of the release, where it is and what its architecture is."""
 
     source: Source
-    file: Path
+    file: str
     architecture: str
 
 
-def jobs(file: ReleaseFile, only: tuple[str, ...] = ()) -> tuple[Job, ...]:
+Look = Callable[[Mapping[str, str]], Mapping[str, str]]
+"""Looks at disks, given by the ids of their images, and returns their architectures, "" where a disk does not tell."""
+
+
+def look_here(files: Mapping[str, str]) -> Mapping[str, str]:
+    """Look at disks in this process; see `Look`. Raises UnusableImage for one that cannot be opened."""
+    found = {}
+    for image, file in files.items():
+        with open_disk(file) as disk:
+            found[image] = inspect(disk).architecture or ""
+    return found
+
+
+def jobs(file: ReleaseFile, only: tuple[str, ...] = (), look: Look = look_here) -> tuple[Job, ...]:
     """Return the jobs of a release, in the order of its targets; ONLY names clouds or targets, () is all.
 
-    Each disk is opened and looked at, and not read. Raises UsageError for what is wrong with the file, and
-    UnusableImage for a disk that cannot be opened.
+    LOOK is asked for the disks that are wanted. Raises UsageError for what is wrong with the file, and what LOOK
+    raises.
     """
     release = file.release
     known = {word for target in release.targets for word in (target.cloud, target.label)}
@@ -81,24 +94,32 @@ def jobs(file: ReleaseFile, only: tuple[str, ...] = ()) -> tuple[Job, ...]:
             raise UsageError(
                 f"--only {word}: the release has no such cloud or target", hint=f"there are: {', '.join(sorted(known))}"
             )
-    with ExitStack() as opened:
-        disks = [_disk(file, source, opened) for source in release.images]
-    return tuple(_unique(file, _jobs(file, disks, set(only))))
+    places = [(number, target, source) for number, target, source in _places(file) if _meant(target, only)]
+    files = {source.id: _file(file, source) for _, _, source in places}
+    architectures = look(files)
+    found = (
+        _job(file, number, target, _Disk(source, files[source.id], architectures[source.id]))
+        for number, target, source in places
+    )
+    return tuple(_unique(file, found))
 
 
-def _disk(file: ReleaseFile, source: Source, opened: ExitStack) -> _Disk:
-    path = file.path.absolute().parent / source.file  # an absolute path stays as it is
-    facts = inspect(opened.enter_context(open_disk(path)))
-    return _Disk(source, path, facts.architecture or "")
-
-
-def _jobs(file: ReleaseFile, disks: list[_Disk], only: set[str]) -> Iterator[Job]:
+def _places(file: ReleaseFile) -> Iterator[tuple[int, Target, Source]]:
+    """Yield each target, with its number, and each image that goes there."""
     for number, target in enumerate(file.release.targets):
-        if only and not only & {target.cloud, target.label}:
-            continue
-        for disk in disks:
-            if target.images is None or disk.source.id in target.images:
-                yield _job(file, number, target, disk)
+        for source in file.release.images:
+            if target.images is None or source.id in target.images:
+                yield number, target, source
+
+
+def _meant(target: Target, only: tuple[str, ...]) -> bool:
+    return not only or target.cloud in only or target.label in only
+
+
+def _file(file: ReleaseFile, source: Source) -> str:
+    if is_url(source.file):
+        return source.file
+    return str(file.path.absolute().parent / source.file)  # an absolute path stays as it is
 
 
 def _job(file: ReleaseFile, number: int, target: Target, disk: _Disk) -> Job:

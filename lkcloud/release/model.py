@@ -3,7 +3,6 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -65,7 +64,11 @@ class Source(Entry):
 
     id: Annotated[Label, Field(description="What targets call it, and what {image} stands for; unique.")]
     file: Annotated[
-        Path, Field(description="A raw disk, or .gz, .xz, .zst, qcow2, VMDK, VHD(X); beside this file if relative.")
+        str,
+        Field(
+            description="A raw disk, or .gz, .xz, .zst, qcow2, VMDK, VHD(X): its path, beside this file if relative, "
+            "or its URL (s3://, gs://, https://)."
+        ),
     ]
     name: Annotated[str | None, Field(description="Name of the images made of it, instead of that of the release.")] = (
         None

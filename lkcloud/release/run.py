@@ -9,11 +9,12 @@ before what cannot.
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from lkcloud.errors import BootFailed
+from lkcloud.disk.objects import file_name
+from lkcloud.errors import PARTLY, BootFailed
 from lkcloud.provider import Image
 from lkcloud.release import manifest as manifests
 from lkcloud.release import steps
@@ -23,9 +24,6 @@ from lkcloud.release.manifest import Artifact, Manifest, Problem, Published
 from lkcloud.release.steps import Bench, Failure, Made
 
 Phase = Literal["make", "share", "promote"]
-
-PARTLY = 3
-"""Exit code of a release of which something is there and something required is not."""
 
 _HELD = "waits until all required images are there"
 
@@ -93,11 +91,11 @@ class Publication:
         Raises UsageError for what can be seen offline to be impossible, and LkcloudError where the manifest cannot be
         written; then nothing is made. Failures of jobs are in the result.
         """
-        steps.require_possible([standing.job for standing in self._standings], self._bench)
-        manifests.write(self._output, self._before or self._manifest())
         known = self._before.images if self._before else ()
         tested = frozenset((one.id, one.digest) for one in known if one.tested)
         with self._stopping():
+            steps.require_possible([standing.job for standing in self._standings], self._executor, self._bench)
+            manifests.write(self._output, self._before or self._manifest())
             self._phase("make", lambda one: self._executor.submit(steps.make, one.job, self._bench, tested))
             if self._may("share"):
                 self._phase("share", lambda one: self._executor.submit(steps.share, one.job, self._bench, one.images))
@@ -150,6 +148,8 @@ class Publication:
             standing.shared = True
         else:
             standing.promoted = True
+            if standing.made:
+                standing.made = replace(standing.made, image=outcome[0], copies=outcome[1:])
         self._tell(standing.job, phase, "done", image_id=standing.made.image.id if standing.made else "")
 
     def _hold(self, phase: Phase) -> None:
@@ -244,7 +244,7 @@ class Publication:
                 job, made = standing.job, standing.made
                 found[job.image] = Artifact(
                     image=job.image,
-                    file=job.file.name,
+                    file=file_name(job.file),
                     size=made.size,
                     digest=made.image.digest,
                     architecture=job.architecture,

@@ -2,20 +2,23 @@
 """What is done for one job, phase by phase; each is a function that a worker calls, here or on another machine."""
 
 import threading
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import repeat
 
 from lkcloud import pipeline
 from lkcloud.boot import boot_test
 from lkcloud.disk import Disk, open_disk
 from lkcloud.disk.inspect import inspect
-from lkcloud.errors import LkcloudError, UsageError
+from lkcloud.errors import BootFailed, LkcloudError, NotAuthenticated, UsageError
 from lkcloud.pipeline import Plan
 from lkcloud.provider import Copies, Finding, Image, Launches, Promotes, Protects, Run, Shares, Source
 from lkcloud.release.events import JobReporter, Listener
-from lkcloud.release.job import Job
+from lkcloud.release.job import Job, Look
+from lkcloud.reporting import Reporter
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Failure:
         """Return what ERROR says to a user."""
         if isinstance(error, LkcloudError):
             return cls(error.message, error.hint, error.exit_code)
+        if isinstance(error, ModuleNotFoundError):
+            return cls(f"the Python package {error.name} is missing", "pip install 'lkcloud[all]'", 1)
         first = str(error).partition("\n")[0]
         return cls(
             f"unexpected: {type(error).__name__}{first and ': '}{first}",
@@ -56,63 +61,104 @@ class Failure:
             LkcloudError.exit_code,
         )
 
+    def error(self) -> LkcloudError:
+        """Return an error that says the same."""
+        kinds = {kind.exit_code: kind for kind in (UsageError, NotAuthenticated, BootFailed)}
+        return kinds.get(self.exit_code, LkcloudError)(self.message, hint=self.hint)
 
-class Bench:
-    """What the jobs of one process share: their disks, which are opened and read once, and who listens."""
 
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self._stopping = threading.Event()
+class Disks:
+    """Disks that are opened once and shared, until they are all closed."""
+
+    def __init__(self) -> None:
         self._opened = ExitStack()
-        self._disks: dict[Path, Disk] = {}
+        self._disks: dict[str, Disk] = {}
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Lock()
 
-    def __enter__(self) -> "Bench":
+    def __enter__(self) -> "Disks":
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close them; nobody may use one any more."""
         self._opened.close()
+
+    def open(self, file: str, reporter: Reporter) -> Disk:
+        """Return the disk FILE. Raises what `open_disk` raises."""
+        with self._lock:
+            lock = self._locks[file]
+        # Fetching or unpacking an image takes long; who waits here waits for the same.
+        with lock:
+            if file not in self._disks:
+                self._disks[file] = self._opened.enter_context(open_disk(file, reporter=reporter))
+            return self._disks[file]
+
+
+class Bench:
+    """What the jobs of one process share: its DISKS, and who listens."""
+
+    def __init__(self, listener: Listener, disks: Disks) -> None:
+        self._listener = listener
+        self._disks = disks
+        self._stopping = threading.Event()
 
     def stop(self) -> None:
         """Let every job stop as by Ctrl-C, when next it has something to tell."""
         self._stopping.set()
 
-    def reporter(self, job: Job) -> JobReporter:
-        """Return who takes what JOB has to tell; it is asked for in the thread that does the job."""
-        return JobReporter(job.target, job.image, self._listener, self._stopping)
+    def reporter(self, target: str, image: str) -> JobReporter:
+        """Return who takes what a job has to tell; it is asked for in the thread that does the job."""
+        return JobReporter(target, image, self._listener, self._stopping)
 
-    def disk(self, job: Job, reporter: JobReporter) -> Disk:
-        """Return the disk of JOB, which stays open until the bench is closed. Raises UnusableImage."""
-        # Unpacking a compressed disk takes long; all jobs that wait here wait for the same, or for their turn at it.
-        with self._lock:
-            if job.file not in self._disks:
-                self._disks[job.file] = self._opened.enter_context(open_disk(job.file, reporter=reporter))
-            return self._disks[job.file]
+    def disk(self, file: str, reporter: JobReporter) -> Disk:
+        """Return the disk FILE. Raises what `open_disk` raises."""
+        return self._disks.open(file, reporter)
 
 
-def require_possible(jobs: Sequence[Job], bench: Bench) -> None:
+def looking(executor: Executor, bench: Bench) -> Look:
+    """Return what looks at disks with the workers of EXECUTOR, all side by side."""
+
+    def look_there(files: Mapping[str, str]) -> Mapping[str, str]:
+        return dict(zip(files, executor.map(look, files.keys(), files.values(), repeat(bench)), strict=True))
+
+    return look_there
+
+
+def look(image: str, file: str, bench: Bench) -> str:
+    """Return the architecture of the disk FILE of IMAGE, "" where it does not tell. Raises what `open_disk` raises."""
+    return inspect(bench.disk(file, bench.reporter("", image))).architecture or ""
+
+
+def require_possible(jobs: Sequence[Job], executor: Executor, bench: Bench) -> None:
     """Raise UsageError if of one of JOBS can be seen offline that it cannot be done; all there is to mend is in it.
 
     This comes before the first byte goes anywhere: a name that one cloud does not take is no reason to fill the others.
     """
-    problems: list[tuple[Job, Finding]] = []
-    for job in jobs:
-        disk = bench.disk(job, bench.reporter(job))
-        source = Source(disk=disk, name=job.name, facts=inspect(disk), description=job.description)
-        problems += [(job, finding) for finding in job.provider().validate(source) if finding.obstacle]
+    found = zip(jobs, executor.map(obstacles, jobs, repeat(bench)), strict=True)
+    problems = [(job, finding) for job, findings in found for finding in findings]
     if problems:
         first = problems[0][1]
         told = "; ".join(f"{job.label}: {finding.problem}" for job, finding in problems)
         raise UsageError(told, hint=first.hint)
 
 
+def obstacles(job: Job, bench: Bench) -> tuple[Finding, ...]:
+    """Return what can be seen offline to stand in the way of JOB. Raises what `open_disk` raises, and UsageError."""
+    disk = bench.disk(job.file, bench.reporter(job.target, job.image))
+    source = Source(disk=disk, name=job.name, facts=inspect(disk), description=job.description)
+    return tuple(finding for finding in job.provider().validate(source) if finding.obstacle)
+
+
 def plan(job: Job, bench: Bench) -> Plan:
     """Find out what `make` would do, making nothing. Raises what the provider raises."""
-    reporter = bench.reporter(job)
+    reporter = bench.reporter(job.target, job.image)
     with pipeline.running(reporter, remembering=False) as run:
         return pipeline.plan(
             job.provider(),
-            bench.disk(job, reporter),
+            bench.disk(job.file, reporter),
             name=job.name,
             run=run,
             description=job.description,
@@ -126,8 +172,8 @@ def make(job: Job, bench: Bench, tested: frozenset[tuple[str, str]]) -> Made:
     TESTED are ids and digests of images that an earlier run has seen boot. Raises what the provider raises, and
     BootFailed.
     """
-    provider, reporter = job.provider(), bench.reporter(job)
-    disk = bench.disk(job, reporter)
+    provider, reporter = job.provider(), bench.reporter(job.target, job.image)
+    disk = bench.disk(job.file, reporter)
     with pipeline.running(reporter) as run:
         pushed = pipeline.push(
             provider, disk, name=job.name, run=run, description=job.description, replacing=job.replace
@@ -152,8 +198,11 @@ def share(job: Job, bench: Bench, images: tuple[Image, ...]) -> None:
                 provider.share(image, run)
 
 
-def promote(job: Job, bench: Bench, images: tuple[Image, ...]) -> None:
-    """Let the moving names of the options lead to IMAGES, and protect these. Raises what the provider raises."""
+def promote(job: Job, bench: Bench, images: tuple[Image, ...]) -> tuple[Image, ...]:
+    """Let the moving names of the options lead to IMAGES, and protect these; return them as they are then.
+
+    Raises what the provider raises.
+    """
     provider = job.provider()
     with _running(job, bench) as run:
         if isinstance(provider, Promotes):
@@ -162,7 +211,9 @@ def promote(job: Job, bench: Bench, images: tuple[Image, ...]) -> None:
         if isinstance(provider, Protects):
             for image in images:
                 provider.protect(image, run)
+    # Where a family is part of an image it is so from now on. A copy elsewhere may be known by its own place alone.
+    return tuple(provider.get(image.id) or image for image in images)
 
 
 def _running(job: Job, bench: Bench) -> AbstractContextManager[Run]:
-    return pipeline.running(bench.reporter(job), remembering=False)
+    return pipeline.running(bench.reporter(job.target, job.image), remembering=False)

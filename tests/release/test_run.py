@@ -14,7 +14,7 @@ from lkcloud.release import job, reading
 from lkcloud.release.events import Event, PhaseEnded, Said, StageBegan
 from lkcloud.release.manifest import Manifest
 from lkcloud.release.run import Publication, Result
-from lkcloud.release.steps import Bench
+from lkcloud.release.steps import Bench, Disks, looking
 from lkcloud.sandbox.http import Response
 from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud.sandbox.traffic import Seen
@@ -69,10 +69,10 @@ def publish(tmp_path: Path, heard: Heard) -> Publish:
 
     def publish(path: Path, only: tuple[str, ...] = ()) -> Result:
         file = reading.read(path)
-        jobs = job.jobs(file, only)
-        with ThreadPoolExecutor(8) as executor, Bench(heard) as bench:
+        with Disks() as disks, ThreadPoolExecutor(8) as executor:
+            bench = Bench(heard, disks)
             return Publication(
-                jobs,
+                job.jobs(file, only, looking(executor, bench)),
                 version=file.release.version,
                 executor=executor,
                 bench=bench,
@@ -260,7 +260,8 @@ def test_ctrl_c_stops_the_jobs_and_leaves_no_machine(
         booting.acquire()
         bench.stop()
 
-    with ThreadPoolExecutor(8) as executor, Bench(listener) as bench:
+    with Disks() as disks, ThreadPoolExecutor(8) as executor:
+        bench = Bench(listener, disks)
         publication = Publication(
             job.jobs(file),
             version="1",
