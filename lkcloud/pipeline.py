@@ -12,6 +12,7 @@ from pathlib import Path
 from lkcloud.disk import BLOCK, Content, Disk
 from lkcloud.disk.inspect import inspect
 from lkcloud.errors import Conflict, LkcloudError, NotAuthenticated, Refused, Unreachable, UsageError
+from lkcloud.life import withdrawal
 from lkcloud.provider import (
     Copies,
     Finding,
@@ -216,8 +217,10 @@ def _obstacles(findings: Iterable[Finding]) -> bool:
 
 
 def _conflict(existing: Image | None, source: Source, *, replacing: bool) -> Conflict | None:
-    """Return the error of a name that an image with other content has."""
-    if existing is None or existing.digest == source.digest or replacing:
+    """Return the error of a name that an image with other content has, or one that is about to be deleted."""
+    if existing is not None and existing.digest == source.digest:
+        return withdrawal.conflict(existing)
+    if existing is None or replacing:
         return None
     origin = f"content {existing.digest[:12]}" if existing.digest else "content that lkcloud did not upload"
     return Conflict(

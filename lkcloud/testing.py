@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,12 +27,32 @@ from lkcloud.boot import Expectation, boot_test
 from lkcloud.disk import BLOCK, Disk, open_disk
 from lkcloud.disk.inspect import inspect
 from lkcloud.errors import Conflict, ImageChanged, LkcloudError
-from lkcloud.provider import Copies, Image, Launches, Leaves, Lists, Loads, Provider, Run, Source
+from lkcloud.provider import (
+    Copies,
+    Deprecates,
+    Deprecation,
+    Holds,
+    Image,
+    Launches,
+    Leaves,
+    Lists,
+    Loads,
+    Promotes,
+    Provider,
+    Run,
+    Shares,
+    Source,
+    Status,
+    Withdraws,
+)
 from lkcloud.reporting import Meter, Silent
 from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud.transfer.journal import Journal
 
 MESSAGE = "lkcloud-contract-boot-ok"
+
+CLOCKS = timedelta(minutes=2)
+"""How far the clocks of the cloud and of this machine may be apart."""
 
 
 class CutOff(Silent):
@@ -275,6 +296,55 @@ class ProviderContract:
             for one in (*copies, *copies):
                 copying.delete(one)
         assert copying.get(image.id) == image
+
+    def test_leftovers_have_dates(self, provider: Provider, disk: Disk, name: str, run: Run) -> None:
+        """Of what an interrupted push left it is known how old it is, at least."""
+        if not isinstance(provider, Leaves) or not self.shows_unfinished:
+            pytest.skip("this provider finds no leftovers")
+        began = datetime.now(UTC)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.push(provider, disk, name=name, run=replace(run, reporter=CutOff("upload", after=2 * BLOCK)))
+        left = [blob for blob in provider.leftovers("") if blob.name == name]
+        assert left
+        for blob in left:
+            assert blob.created is not None
+            assert began - CLOCKS < blob.created < datetime.now(UTC) + CLOCKS
+
+    def test_withdrawn_and_taken_back(self, provider: Provider, disk: Disk, name: str, run: Run) -> None:
+        """What is withdrawn has a date, keeps it, leads nobody to it, and can be taken back and deleted."""
+        if not isinstance(provider, Withdraws):
+            pytest.skip("this provider cannot withdraw images")
+        image = pipeline.push(provider, disk, name=name, run=run).image
+        assert image.withdrawn is None
+        began = datetime.now(UTC)
+        provider.withdraw(image, run)
+        marked = provider.get(image.id)
+        assert marked is not None
+        assert marked.withdrawn is not None
+        assert began - CLOCKS < marked.withdrawn < datetime.now(UTC) + CLOCKS
+        provider.withdraw(marked, run)
+        assert provider.find(name) == marked
+        with pytest.raises(Conflict):
+            pipeline.push(provider, disk, name=name, run=run)
+        for kind, lead in ((Shares, "share"), (Promotes, "promote"), (Copies, "copy")):
+            if isinstance(provider, kind):
+                with pytest.raises(Conflict):
+                    getattr(provider, lead)(marked, run)
+        assert isinstance(provider, Deprecates), "what is withdrawn is taken back by `deprecate`"
+        provider.deprecate(marked, Deprecation(Status.ACTIVE), run)
+        again = provider.get(image.id)
+        assert again is not None
+        assert (again.withdrawn, again.ready, again.digest) == (None, True, image.digest)
+        provider.withdraw(again, run)
+        provider.delete(again)
+        assert provider.get(image.id) is None
+
+    def test_nothing_holds_an_image_that_nobody_uses(self, provider: Provider, disk: Disk, name: str, run: Run) -> None:
+        """A new image that nothing was made of can go."""
+        if not isinstance(provider, Holds):
+            pytest.skip("this provider cannot tell what uses an image")
+        image = pipeline.push(provider, disk, name=name, run=run).image
+        assert list(provider.holds([image])) == []
 
     def test_boots(self, provider: Provider, disk: Disk, name: str, run: Run) -> None:
         """A machine made from the image prints on its console what the disk says, and can be removed twice."""

@@ -10,8 +10,15 @@ def refuse(image: Image) -> None:
 
     An older release that is published once more would otherwise take it back day by day, and a prune withdraw it again.
     """
-    if image.withdrawn is not None:
-        raise Conflict(
-            f"{image.cloud}: {image.id} was withdrawn on {image.withdrawn:%Y-%m-%d}, to be deleted",
-            hint=f"take that back first: lkcloud deprecate {image.cloud} {image.id} --status active",
-        )
+    if error := conflict(image):
+        raise error
+
+
+def conflict(image: Image) -> Conflict | None:
+    """Return the error of whoever wants to use IMAGE although it is withdrawn, None if it is not."""
+    if image.withdrawn is None:
+        return None
+    return Conflict(
+        f"{image.cloud}: {image.id} was withdrawn on {image.withdrawn:%Y-%m-%d}, to be deleted",
+        hint=f"take that back first: lkcloud deprecate {image.cloud} {image.id} --status active",
+    )
