@@ -14,11 +14,28 @@ Everything raises `lkcloud.errors.LkcloudError`, which has a `message`, a `hint`
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lkcloud.api import boot_test, cloud, convert, delete, deprecate, find, images, publish, push
+    from lkcloud.api import (
+        boot_test,
+        cloud,
+        convert,
+        delete,
+        deprecate,
+        due,
+        find,
+        images,
+        leftovers,
+        prune,
+        publish,
+        push,
+        remove,
+        sweep,
+        too_many,
+    )
     from lkcloud.boot import Boot
     from lkcloud.disk import Disk, open_disk
     from lkcloud.disk.inspect import DiskFacts, inspect
     from lkcloud.errors import LkcloudError
+    from lkcloud.life.choice import Policy, Selection
     from lkcloud.pipeline import Pushed
     from lkcloud.provider import Deprecation, Image, Provider
 
@@ -29,27 +46,39 @@ __all__ = [
     "DiskFacts",
     "Image",
     "LkcloudError",
+    "Policy",
     "Provider",
     "Pushed",
+    "Selection",
     "boot_test",
     "cloud",
     "convert",
     "delete",
     "deprecate",
+    "due",
     "find",
     "images",
     "inspect",
+    "leftovers",
     "open_disk",
+    "prune",
     "publish",
     "push",
+    "remove",
+    "sweep",
+    "too_many",
 ]
 
 _HOMES = {
-    "lkcloud.api": ("boot_test", "cloud", "convert", "delete", "deprecate", "find", "images", "publish", "push"),
+    "lkcloud.api": (
+        *("boot_test", "cloud", "convert", "delete", "deprecate", "due", "find", "images", "leftovers", "prune"),
+        *("publish", "push", "remove", "sweep", "too_many"),
+    ),
     "lkcloud.boot": ("Boot",),
     "lkcloud.disk": ("Disk", "open_disk"),
     "lkcloud.disk.inspect": ("DiskFacts", "inspect"),
     "lkcloud.errors": ("LkcloudError",),
+    "lkcloud.life.choice": ("Policy", "Selection"),
     "lkcloud.pipeline": ("Pushed",),
     "lkcloud.provider": ("Deprecation", "Image", "Provider"),
 }

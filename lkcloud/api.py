@@ -2,7 +2,8 @@
 """The public face of the library: a cloud is named as on the command line, its options are keyword arguments."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,13 @@ from lkcloud.disk import Disk
 from lkcloud.errors import UsageError
 from lkcloud.formats import convert as conversion
 from lkcloud.formats.convert import Converted
+from lkcloud.life import collect
+from lkcloud.life import prune as pruning
+from lkcloud.life import sweep as sweeping
+from lkcloud.life.choice import Policy, Selection, Verdict
+from lkcloud.life.collect import YOUNG, Leftover
+from lkcloud.life.doing import Outcome
+from lkcloud.life.sweep import Sweeping
 from lkcloud.pipeline import Pushed
 from lkcloud.provider import Deprecates, Deprecation, Image, Launches, Lists, Provider
 from lkcloud.reporting import Reporter, Silent
@@ -106,6 +114,53 @@ def images(cloud: str, **options: Any) -> list[Image]:
 def delete(image: Image, cloud: str, **options: Any) -> None:
     """Delete IMAGE and what it stands on; one that is already gone is no error."""
     _provider(cloud, options).delete(image)
+
+
+def too_many(cloud: str, policy: Policy, selection: Selection | None = None, **options: Any) -> tuple[Verdict, ...]:
+    """Return what POLICY says of each image on CLOUD, or of those of SELECTION, oldest first, doing nothing.
+
+    What uses, protects or leads to an image keeps it. `prune` does what the verdicts say.
+    """
+    return pruning.plan(_provider(cloud, options), policy, selection or Selection(), now=datetime.now(UTC))
+
+
+def prune(
+    verdicts: Iterable[Verdict], cloud: str, *, reporter: Reporter | None = None, **options: Any
+) -> list[Outcome[Verdict]]:
+    """Withdraw and delete images as VERDICTS say; the error of one, in what is returned, keeps no other from it."""
+    with pipeline.running(reporter or Silent(), remembering=False) as run:
+        return list(pruning.carry_out(_provider(cloud, options), verdicts, run))
+
+
+def due(cloud: str, *, deleting: bool = False, **options: Any) -> tuple[Sweeping, ...]:
+    """Return the dates of images on CLOUD that have passed, doing nothing; `sweep` carries them out.
+
+    With DELETING, images whose last date it was are to be deleted.
+    """
+    return sweeping.plan(_provider(cloud, options), now=datetime.now(UTC), deleting=deleting)
+
+
+def sweep(
+    found: Iterable[Sweeping], cloud: str, *, reporter: Reporter | None = None, **options: Any
+) -> list[Outcome[Sweeping]]:
+    """Mark and delete images as `due` has FOUND; the error of one, in what is returned, keeps no other from it."""
+    with pipeline.running(reporter or Silent(), remembering=False) as run:
+        return list(sweeping.carry_out(_provider(cloud, options), found, run))
+
+
+def leftovers(
+    cloud: str, *, older_than: timedelta = YOUNG, undated: bool = False, **options: Any
+) -> tuple[Leftover, ...]:
+    """Return what dead runs have left on CLOUD, removing nothing; `remove` does.
+
+    What is younger than OLDER_THAN stays, and what has no date, but if it is to go UNDATED.
+    """
+    return collect.plan(_provider(cloud, options), older_than=older_than, undated=undated, now=datetime.now(UTC))
+
+
+def remove(found: Iterable[Leftover], cloud: str, **options: Any) -> list[Outcome[Leftover]]:
+    """Remove what `leftovers` has FOUND and what is to go; the error of one keeps no other from it."""
+    return list(collect.carry_out(_provider(cloud, options), found))
 
 
 def convert(

@@ -326,10 +326,15 @@ class ProviderContract:
         assert provider.find(name) == marked
         with pytest.raises(Conflict):
             pipeline.push(provider, disk, name=name, run=run)
-        for kind, lead in ((Shares, "share"), (Promotes, "promote"), (Copies, "copy")):
-            if isinstance(provider, kind):
-                with pytest.raises(Conflict):
-                    getattr(provider, lead)(marked, run)
+        if isinstance(provider, Shares):
+            with pytest.raises(Conflict):
+                provider.share(marked, run)
+        if isinstance(provider, Promotes):
+            with pytest.raises(Conflict):
+                provider.promote(marked, run)
+        if isinstance(provider, Copies):
+            with pytest.raises(Conflict):
+                provider.copy(marked, run)
         assert isinstance(provider, Deprecates), "what is withdrawn is taken back by `deprecate`"
         provider.deprecate(marked, Deprecation(Status.ACTIVE), run)
         again = provider.get(image.id)
