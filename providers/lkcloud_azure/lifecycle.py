@@ -196,15 +196,16 @@ def _update(
 
     assert shown.properties is not None
     profile = shown.properties.publishing_profile or models.GalleryImageVersionPublishingProfile()
-    profile.published_date = None  # is Azure's own
     if wanted.excluded is not None:
         profile.exclude_from_latest = wanted.excluded
     if wanted.end_of_life is not None:
         profile.end_of_life_date = wanted.end_of_life
     elif (ends := end_of_life(shown)) is not None and ends <= datetime.now(UTC):
         profile.end_of_life_date = None  # Azure takes none that has passed, not even the one that it shows
-    properties = models.GalleryImageVersionProperties({})  # without a storage profile, which cannot change
-    properties.publishing_profile = profile
+    # The storage profile cannot change, and goes empty (GalleryImageVersion_Update_WithoutSourceId.json of
+    # Azure/azure-rest-api-specs).
+    storage = models.GalleryImageVersionStorageProfile()
+    properties = models.GalleryImageVersionProperties(storage_profile=storage, publishing_profile=profile)
     update = models.GalleryImageVersionUpdate(properties=properties)
     if wanted.withdrawn is not None:
         # A change says all tags.

@@ -188,6 +188,13 @@ def test_what_can_change_in_a_version(filled: Arm) -> None:
     assert (again.id, again.tags) == (made.id, {"a": "b"})
 
 
+def test_an_update_names_its_storage_though_it_cannot_change(filled: Arm) -> None:
+    filled.version()
+    change, body = filled.compute.gallery_image_versions.begin_update, {"properties": regions(PLACE)}
+    told = refused(400, "InvalidParameter", change, GROUP, "gallery", "definition", "1.0.0", body, **QUICK)
+    assert "storageProfile" in told
+
+
 @pytest.mark.parametrize(
     ("properties", "told"),
     [
@@ -262,12 +269,12 @@ def test_latest(filled: Arm) -> None:
     filled.version("1.9.0", **regions(PLACE, "eastus"))
     filled.version("1.2.0")
     assert (found(), found("eastus"), found("uksouth")) == ("1.9.0", "1.9.0", None)
-    body = {"properties": {"publishingProfile": {"excludeFromLatest": False}}}
+    body = {"properties": {"storageProfile": {}, "publishingProfile": {"excludeFromLatest": False}}}
     change = filled.compute.gallery_image_versions.begin_update
     change(GROUP, "gallery", "definition", "1.10.0", body, **QUICK).result()
     assert (found(), found("eastus")) == ("1.10.0", "1.9.0")
     only = [{"name": PLACE, "excludeFromLatest": True}]
-    body = {"properties": {"publishingProfile": {"targetRegions": only}}}
+    body = {"properties": {"storageProfile": {}, "publishingProfile": {"targetRegions": only}}}
     change(GROUP, "gallery", "definition", "1.10.0", body, **QUICK).result()
     assert found() == "1.9.0"
     version = filled.cloud.holdings.get(Version, f"{DEFINITION}/versions/1.9.0")

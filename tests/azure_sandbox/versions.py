@@ -12,7 +12,7 @@ def regions(*names: str, **more: Any) -> dict[str, Any]:
 
 def update(arm: Arm, **properties: Any) -> Any:
     return arm.compute.gallery_image_versions.begin_update(
-        GROUP, "gallery", "definition", "1.0.0", {"properties": properties}, **QUICK
+        GROUP, "gallery", "definition", "1.0.0", {"properties": {"storageProfile": {}, **properties}}, **QUICK
     )
 
 

@@ -202,9 +202,12 @@ def _patch(call: Call) -> Answer:
     gallery = call.cloud.get(Gallery, call.id.parent.parent)
     assert gallery is not None
     sent = body(call, models.GalleryImageVersionUpdate)
-    return _changed(
-        call, version, gallery, sent.get("properties") or {}, tags(sent) if "tags" in sent else version.tags
-    )
+    properties = sent.get("properties") or {}
+    if properties and "storageProfile" not in properties:
+        # The model says that it must be there; in Azure's own example of an update without a source it is empty
+        # (GalleryImageVersion_Update_WithoutSourceId.json of Azure/azure-rest-api-specs).
+        raise required("galleryImageVersion.properties.storageProfile")
+    return _changed(call, version, gallery, properties, tags(sent) if "tags" in sent else version.tags)
 
 
 def _get(call: Call) -> Answer:
