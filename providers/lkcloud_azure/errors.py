@@ -16,7 +16,7 @@ from typing import Any
 from azure.core import exceptions as core
 
 from lkcloud.errors import LkcloudError, Unreachable
-from lkcloud.transfer.http import TransportError, judge_transport
+from lkcloud.transfer.http import TransportError, Untrusted, judge_transport
 from lkcloud.transfer.retry import Verdict
 from lkcloud_azure import meanings, signing_in
 from lkcloud_azure.plain import is_certificate, on_the_line, one_line
@@ -94,6 +94,15 @@ def status_of(error: BaseException | None) -> int:
     return found.status if found else 0
 
 
+def is_absent(error: BaseException | None) -> bool:
+    """Tell whether ERROR says that what was asked for is not there.
+
+    Of a subscription that is not there this is not said: what is in it is not known then.
+    """
+    found = fault(error)
+    return found is not None and found.status == 404 and found.code != "SubscriptionNotFound"
+
+
 def code_of(error: BaseException | None) -> str:
     """Return Azure's code of an ERROR, such as `ResourceNotFound`, "" if it has none."""
     found = fault(error)
@@ -135,10 +144,8 @@ def judge(error: Exception) -> Verdict:
 
 def explain(error: Exception, doing: str) -> LkcloudError | None:
     """Return what to tell the user of ERROR, which came while DOING something; None for what is none of Azure's."""
-    if isinstance(error, TransportError):
-        return Unreachable(f"azure: {doing}: {one_line(error.message)}", hint=error.hint)
     if isinstance(error, LkcloudError):
-        return error
+        return _explain_transport(error, doing)
     answer = fault(error)
     if answer is not None:
         return _explain_fault(answer, doing)
@@ -148,6 +155,15 @@ def explain(error: Exception, doing: str) -> LkcloudError | None:
         hint = _CERTIFICATE_HINT if is_certificate(str(error)) else _NETWORK_HINT
         return Unreachable(f"azure: {doing}: {on_the_line(error)}", hint=hint)
     return None
+
+
+def _explain_transport(error: LkcloudError, doing: str) -> LkcloudError:
+    """Return ERROR with what went on if it is of the connections beside the SDK, which know no cloud."""
+    if isinstance(error, TransportError):
+        return Unreachable(f"azure: {doing}: {one_line(error.message)}", hint=error.hint)
+    if isinstance(error, Untrusted):
+        return Untrusted(f"azure: {doing}: {error.message}", hint=_CERTIFICATE_HINT)
+    return error
 
 
 def _explain_fault(answer: AzureFault, doing: str) -> LkcloudError:

@@ -17,6 +17,7 @@ from azure.core.rest import HttpRequest
 
 from lkcloud.polling import poll
 from lkcloud.reporting import Meter
+from lkcloud_azure.plain import origin
 from lkcloud_azure.session import Session
 
 T = TypeVar("T")
@@ -165,7 +166,7 @@ def failure(status: Mapping[str, Any]) -> HttpResponseError:
 
 def _get(session: Session, url: str) -> Any:
     # A status URL that would lead the token elsewhere is not asked.
-    if urlsplit(url).netloc.lower() != urlsplit(session.endpoint).netloc.lower():
+    if origin(url) != origin(session.endpoint):
         raise HttpResponseError(f"an operation is at {urlsplit(url).netloc}, and not at {session.endpoint}")
     response = session.compute.send_request(HttpRequest("GET", url))
     response.raise_for_status()

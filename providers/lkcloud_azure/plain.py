@@ -3,6 +3,7 @@
 
 import re
 from enum import Enum
+from urllib.parse import urlsplit
 
 _LONGEST = 400
 """Characters: some answers list every region or every size there is."""
@@ -20,6 +21,8 @@ _SUPPORT = re.compile(
 """What follows is for Microsoft's support, or a document."""
 _HOST = re.compile(r"HTTPS?Connection(?:Pool)?\(host='([^']*)', port=\d+\)")
 """How urllib3 begins to tell what went wrong."""
+_PROXY = re.compile(r"""\('(Unable to connect to proxy)', \w+\((["'])(.*?)\2\)\)""")
+"""How it tells of a proxy: as a tuple, with what went wrong as an object."""
 _OPENSSL = re.compile(r"\[SSL: \w+\] | \(_ssl\.c:\d+\)")
 
 
@@ -44,7 +47,16 @@ def word(value: Enum | str | None) -> str:
 
 def plain_hosts(text: str) -> str:
     """Return TEXT without the objects of urllib3 and the places in OpenSSL that name no more than a host."""
-    return _OPENSSL.sub("", _HOST.sub(r"\1", text))
+    return _PROXY.sub(r"\1: \3", _OPENSSL.sub("", _HOST.sub(r"\1", text)))
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Return scheme, host and port of an https URL, of which Azure writes the port in some of its answers.
+
+    The recordings of Azure's own SDKs have both (Azure/azure-sdk-for-js, sdk/eventgrid/arm-eventgrid/recordings).
+    """
+    parts = urlsplit(url)
+    return parts.scheme, (parts.hostname or "").lower(), parts.port or 443
 
 
 def is_certificate(text: str) -> bool:

@@ -67,6 +67,8 @@ def explain(error: ClientAuthenticationError) -> LkcloudError:
         if is_certificate(last):
             hint = "if a proxy stands between, name its certificates in REQUESTS_CA_BUNDLE"
         return Unreachable(f"azure: signing in: {one_line(plain_hosts(last))}", hint=hint)
+    if "authority configuration" in last:  # how MSAL tells of a tenant that is not there
+        return NotAuthenticated(f"azure: signing in: {one_line(last)}", hint=_HINTS["90002"])
     if len(_ATTEMPT.findall(text)) != 1 and _was_none(last):
         return NotAuthenticated("azure: there are no credentials", hint=HINT)
     return NotAuthenticated(f"azure: signing in: {one_line(last)}", hint=HINT)

@@ -14,10 +14,11 @@ from azure.core.rest import HttpRequest, HttpResponse
 from azure.identity import ChainedTokenCredential, ClientSecretCredential, CredentialUnavailableError
 
 from lkcloud.errors import NotAuthenticated, Unreachable
-from lkcloud.transfer.http import TransportError
+from lkcloud.transfer.http import TransportError, Untrusted
 from lkcloud.transfer.retry import Verdict
 from lkcloud_azure.errors import code_of, judge
 from lkcloud_azure.operations import failure
+from lkcloud_azure.plain import origin
 from tests.azure.answers import DOING, POLICY, arm, blob, entra, page, signing_in, told
 
 
@@ -177,3 +178,41 @@ def test_entra_id_that_cannot_be_reached_has_refused_nothing() -> None:
         "azure: signing in: 127.0.0.1: Failed to establish a new connection: [Errno 111] Connection refused"
     )
     assert judge(raised.value) is Verdict.TRANSIENT
+
+
+def test_a_proxy_that_is_not_there_is_told_while_signing_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    credential = ClientSecretCredential("t" * 8, "c", "s", disable_instance_discovery=True, retry_total=0)
+    with pytest.raises(core.ClientAuthenticationError) as raised:
+        ChainedTokenCredential(credential).get_token("https://management.azure.com/.default")
+    found = told(raised.value)
+    assert isinstance(found, Unreachable)
+    assert found.message == (
+        "azure: signing in: Unable to connect to proxy: 127.0.0.1: Failed to establish a new connection: "
+        "[Errno 111] Connection refused"
+    )
+
+
+def test_a_tenant_that_is_not_there_is_told_as_such() -> None:
+    said = "Unable to get authority configuration for https://login.microsoftonline.com/none. Authority would ..."
+    with pytest.raises(core.ClientAuthenticationError) as raised:
+        raise core.ClientAuthenticationError(said)
+    found = told(raised.value)
+    assert isinstance(found, NotAuthenticated)
+    assert "AZURE_TENANT_ID" in found.hint
+
+
+def test_a_host_that_is_not_trusted_is_told_with_the_variable_that_helps() -> None:
+    found = told(Untrusted("the certificate of x is not trusted: self-signed", hint="name its CA bundle"))
+    assert found.message == f"azure: {DOING}: the certificate of x is not trusted: self-signed"
+    assert "REQUESTS_CA_BUNDLE" in found.hint
+    assert type(found) is Untrusted
+
+
+def test_the_port_of_https_can_be_written_or_not() -> None:
+    azures = origin("https://management.azure.com")
+    assert origin("https://MANAGEMENT.azure.com:443/subscriptions/s?api-version=1") == azures
+    for other in ("https://management.azure.com:444/", "http://management.azure.com/", "https://azure.com/"):
+        assert origin(other) != azures
