@@ -16,12 +16,15 @@ from lkcloud.provider import Blob, Run, Source
 from lkcloud.transfer.journal import Transfer
 from lkcloud_azure import features, managed_disks, naming, operations
 from lkcloud_azure.data_plane import DataPlane, SharedAccess
+from lkcloud_azure.errors import code_of
 from lkcloud_azure.managed_disks import ManagedDisk
+from lkcloud_azure.meanings import CLOSED_DISK
 from lkcloud_azure.naming import ResourceId
 from lkcloud_azure.options import AzureOptions
 from lkcloud_azure.page_upload import SCHEME, PageUpload
 from lkcloud_azure.pages import Plan
 from lkcloud_azure.session import Session
+from lkcloud_azure.validation import LEAST_MIB, MIB
 
 if TYPE_CHECKING:
     from azure.mgmt.compute import models
@@ -29,8 +32,8 @@ if TYPE_CHECKING:
 KIND = "disk"
 """Kind of a Blob that is a managed disk; its id is the disk's resource id."""
 
-LEAST = 20 * 1024 * 1024
-"""Bytes of the smallest disk that Azure takes an upload for (CreationData.upload_size_bytes of the SDK)."""
+LEAST = LEAST_MIB * MIB
+"""Bytes of the smallest disk that Azure takes an upload for."""
 
 _SKU = "Standard_LRS"
 """The cheapest: the disk lasts no longer than until the image is made."""
@@ -39,7 +42,11 @@ _SETTLED = 300.0
 """Seconds for a disk that another run makes or closes."""
 
 _SHOWN = 60.0
-"""Seconds until a disk that was closed says so."""
+"""Seconds until a disk that was made is to be seen, and until one that was closed says so."""
+
+_CLOSED = ("AuthorizationFailure", "PublicAccessNotPermitted", "AuthorizationSourceIPMismatch")
+"""Codes of a network that is not let in; the SAS was taken then, or not looked at
+(https://learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes)."""
 
 _RESTING = (operations.SUCCEEDED.lower(), operations.FAILED.lower(), operations.CANCELED.lower())
 
@@ -112,7 +119,7 @@ class DiskUpload:
             (disk.upload_size, self._plan.size),
             (disk.generation, features.generation(options, facts)),
             (disk.architecture, features.architecture(options, facts)),
-            (disk.controllers, frozenset(features.disk_controller_types(options, facts))),
+            (disk.controllers, frozenset(map(str.upper, features.disk_controller_types(options, facts)))),
             (disk.os_type, options.os_type),
         )
         key = (options.disk_encryption_set or "").lower()
@@ -120,19 +127,23 @@ class DiskUpload:
 
     def _make(self) -> ManagedDisk:
         managed_disks.make(self.session, self._where, self._request())
-        disk = managed_disks.find(self.session, self._where)
-        if disk is None:
-            raise _gone(self._where)
-        return disk
+        what = f"azure: looking at the disk {self._where.names[-1]} that was made"
+        return poll(
+            lambda: managed_disks.find(self.session, self._where),
+            what=what,
+            every=0.5,
+            limit=_SHOWN,
+            hint="run the same command again",
+        )
 
     def _request(self) -> "models.Disk":
         from azure.mgmt.compute import models
 
         options, source = self.options, self.source
         key = options.disk_encryption_set
-        encryption = models.Encryption(
-            disk_encryption_set_id=key, type=models.EncryptionType.ENCRYPTION_AT_REST_WITH_CUSTOMER_KEY
-        )
+        # Without a type it is that of the set, which may encrypt twice; another one is refused
+        # (hashicorp/terraform-provider-azurerm#10588).
+        encryption = models.Encryption(disk_encryption_set_id=key)
         return models.Disk(
             location=self.region,
             tags=naming.tags_of(source.name, source.digest, options.tags),
@@ -168,8 +179,10 @@ class DiskUpload:
             raise
         except (Unreachable, UnusableImage):
             raise
-        except LkcloudError:
+        except LkcloudError as error:
             if (closed := self._closed(disk)) is None:
+                if code_of(error.__cause__) in _CLOSED:
+                    error.hint = CLOSED_DISK
                 raise
             return closed
         what = f"azure: closing the disk {disk.name}"

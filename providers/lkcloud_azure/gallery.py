@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lkcloud.errors import LkcloudError, NotFound, UsageError
 from lkcloud.provider import Finding, Run, Source
 from lkcloud_azure import gallery_definition, operations, resource_group
-from lkcloud_azure.errors import status_of
+from lkcloud_azure.errors import is_absent, status_of
 from lkcloud_azure.naming import COMPUTE, ResourceId, word
 from lkcloud_azure.options import AzureOptions
 from lkcloud_azure.session import Session
@@ -37,7 +37,7 @@ def find(session: Session, place: ResourceId) -> "models.Gallery | None":
         try:
             return session.attempt(lambda: session.compute.galleries.get(place.group, place.names[0]))
         except Exception as error:
-            if status_of(error) == 404:
+            if is_absent(error):
                 return None
             raise
 
@@ -81,7 +81,7 @@ def ensure(session: Session, options: AzureOptions, source: Source, region: str,
         if not options.create_gallery:
             missing = _missing(options)
             raise NotFound(f"azure: {missing.problem}", hint=missing.hint)
-        resource_group.ensure(session, place.group, region)
+        resource_group.ensure(session, place.group, region, options.tags)
         _make(session, options, region)
         run.reporter.note(f"made the gallery {options.gallery}")
     return gallery_definition.ensure(session, options, source, region, run)

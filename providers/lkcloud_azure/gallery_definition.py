@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lkcloud.errors import Conflict, LkcloudError, NotFound, UsageError
 from lkcloud.provider import Finding, Run, Source
 from lkcloud_azure import features, operations, uefi
-from lkcloud_azure.errors import fault, status_of
+from lkcloud_azure.errors import fault, is_absent, status_of
 from lkcloud_azure.naming import COMPUTE, IMAGE_NAME, ResourceId, word
 from lkcloud_azure.options import AzureOptions
 from lkcloud_azure.session import Session
@@ -61,7 +61,7 @@ def find(session: Session, place: ResourceId) -> "models.GalleryImage | None":
         try:
             return session.attempt(lambda: session.compute.gallery_images.get(place.group, gallery, name))
         except Exception as error:
-            if status_of(error) == 404:
+            if is_absent(error):
                 return None
             raise
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lkcloud.errors import Conflict, LkcloudError, NotFound, UsageError
 from lkcloud.provider import Blob, Image, Source
 from lkcloud_azure import disk_upload, gallery_definition, operations, storage, uefi
-from lkcloud_azure.errors import code_of, is_busy, status_of
+from lkcloud_azure.errors import code_of, is_absent, is_busy, status_of
 from lkcloud_azure.naming import IMAGE_NAME, NAME, WITHDRAWN, ResourceId, digest_in, tag, tags_of, time_of, word
 from lkcloud_azure.options import AzureOptions, TargetRegion, region_name
 from lkcloud_azure.session import Session
@@ -52,7 +52,7 @@ def show(session: Session, place: ResourceId) -> "models.GalleryImageVersion | N
         try:
             return session.attempt(lambda: versions.get(place.group, gallery, name, number, expand="ReplicationStatus"))
         except Exception as error:
-            if status_of(error) == 404:
+            if is_absent(error):
                 return None
             raise
 

@@ -52,6 +52,9 @@ _NO_ROOM = (
 """https://learn.microsoft.com/troubleshoot/azure/virtual-machines/windows/allocation-failure and
 https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-sku-not-available"""
 
+_NO_SIZE = "provided for the vm size is not valid"
+"""What Azure says, with the code InvalidParameter, of a size that the region has never had."""
+
 _ROOM_HINT = "give another --vm-size or --location, or try again later"
 _QUOTA_HINT = "give another --vm-size or --location, or ask for a higher quota in the portal"
 
@@ -182,7 +185,7 @@ class Launcher:
         that no size of ours boots, Refused where there is no room for it, and what Azure says otherwise.
         """
         plan = self._plan(look(self.session, self.image))
-        resource_group.ensure(self.session, self.options.resource_group, plan.location)
+        resource_group.ensure(self.session, self.options.resource_group, plan.location, self.options.tags)
         name = f"{vm_removal.PREFIX}{uuid.uuid4().hex[:16]}"
         machine = VirtualMachine(self.session, self.options.resource_group, name)
         try:
@@ -303,9 +306,8 @@ def _is_no_room(cause: BaseException | None) -> bool:
     if code in _NO_ROOM:
         return True
     # A family's quota: https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-resource-quota.
-    # A size that the region has never had: "The value Standard_X provided for the VM size is not valid."
     return (code == "OperationNotAllowed" and "quota" in message.lower()) or (
-        code == "InvalidParameter" and "provided for the VM size is not valid" in message
+        code == "InvalidParameter" and _NO_SIZE in message.lower()
     )
 
 
@@ -313,8 +315,10 @@ def _refusal(error: LkcloudError) -> LkcloudError:
     """Return the error for an answer that says no, with a hint that fits a test machine."""
     cause = error.__cause__
     if _is_no_room(cause):
-        quota = "quota" in f"{code_of(cause)} {cause}".lower()
-        return Refused(error.message, hint=_QUOTA_HINT if quota else _ROOM_HINT)
+        text = f"{code_of(cause)} {cause}".lower()
+        if _NO_SIZE in text:
+            return Refused(error.message, hint="give another --vm-size (az vm list-skus), or another --location")
+        return Refused(error.message, hint=_QUOTA_HINT if "quota" in text else _ROOM_HINT)
     code, message = code_of(cause), str(cause).lower()
     if status_of(cause) == 400 and code in ("InvalidParameter", "BadRequest"):
         for words, hint in (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lkcloud.errors import LkcloudError, NotFound, Refused
 from lkcloud_azure import operations
-from lkcloud_azure.errors import code_of, status_of
+from lkcloud_azure.errors import code_of, is_absent, status_of
 from lkcloud_azure.naming import COMPUTE, NAME, ResourceId, digest_in, tag, word
 from lkcloud_azure.options import region_name
 from lkcloud_azure.session import Session
@@ -50,7 +50,7 @@ class ManagedDisk:
     generation: str
     architecture: str
     controllers: frozenset[str]
-    """Disk controller types, such as `SCSI` and `NVMe`."""
+    """Disk controller types in capitals: Azure writes both `NVMe` and `NVME` (SupportedCapabilities in the SDK)."""
     os_type: str
     encryption_set: str
     """Resource id of the disk encryption set, "" if the platform's key encrypts it."""
@@ -83,7 +83,7 @@ def find(session: Session, where: ResourceId) -> ManagedDisk | None:
         try:
             return _disk(session.attempt(lambda: session.compute.disks.get(where.group, where.names[-1])))
         except Exception as error:
-            if status_of(error) == 404:
+            if is_absent(error):
                 return None
             raise
 
@@ -185,7 +185,9 @@ def _disk(shown: "models.Disk") -> ManagedDisk:
         upload_size=properties.creation_data.upload_size_bytes or 0,
         generation=word(properties.hyper_v_generation),
         architecture=word(abilities.architecture if abilities else None),
-        controllers=frozenset(re.findall(r"\w+", (abilities.disk_controller_types if abilities else None) or "")),
+        controllers=frozenset(
+            re.findall(r"\w+", ((abilities.disk_controller_types if abilities else None) or "").upper())
+        ),
         os_type=word(properties.os_type),
         encryption_set=(encryption.disk_encryption_set_id if encryption else None) or "",
         tags=tags,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lkcloud.errors import Conflict, LkcloudError, NotFound
 from lkcloud.provider import Blob, Image, Source
 from lkcloud_azure import disk_upload, features, operations
-from lkcloud_azure.errors import is_busy, status_of
+from lkcloud_azure.errors import is_absent, is_busy, status_of
 from lkcloud_azure.naming import (
     COMPUTE,
     CREATED,
@@ -54,7 +54,7 @@ def get(session: Session, place: ResourceId) -> Image | None:
         try:
             return image_of(session.attempt(lambda: session.compute.images.get(place.group, name)))
         except Exception as error:
-            if status_of(error) == 404:
+            if is_absent(error):
                 return None
             raise
 

@@ -36,6 +36,9 @@ _QUOTA = re.compile(
 )
 _VHD = re.compile(r"\bVHD\b.*\b(footer|cookie|supported|size|aligned|whole number|cor+upt)", re.IGNORECASE | re.DOTALL)
 
+_DISK_CLOSED = re.compile(r"networkAccessPolicy|publicNetworkAccess", re.IGNORECASE)
+"""Properties of a disk that keep a network out (DiskProperties of the SDK)."""
+
 _SOURCE = re.compile(r"\bonly\b.*\bsources are supported\b", re.IGNORECASE | re.DOTALL)
 """Of a version whose security type its disk does not do for (hashicorp/packer-plugin-azure#304)."""
 
@@ -44,6 +47,12 @@ _FIREWALL = (
     "let this machine through the storage account's firewall, or run inside its network; "
     "--method disk needs no storage account"
 )
+CLOSED_DISK = (
+    "a policy closes managed disks to this network: run where their private endpoint is reached, ask for an exemption, "
+    "or give --method blob"
+)
+"""What to do where a disk cannot be written from here
+(https://learn.microsoft.com/azure/virtual-machines/disks-restrict-import-export-overview)."""
 _CLOCK = "set the clock of this machine; if it is right, run the same command again: it gets a new signature"
 _NAMES = "check the name, --resource-group, --gallery and --subscription"
 _ROOM = "give another --location or --vm-size, or run the same command again later"
@@ -55,7 +64,7 @@ _CODES: Mapping[str, Meaning] = {
         NotAuthenticated,
         "sign in to the tenant of the subscription: az login --tenant",
     ),
-    "SubscriptionNotFound": (NotFound, "check --subscription (az account list), --cloud-environment and the tenant"),
+    "SubscriptionNotFound": (UsageError, "check --subscription (az account list), --cloud-environment and the tenant"),
     "InvalidSubscriptionId": (UsageError, "give the id of the subscription (az account list), not its name"),
     "DisabledSubscription": (Refused, "have the subscription enabled again, or give another --subscription"),
     "ReadOnlyDisabledSubscription": (Refused, "have the subscription enabled again, or give another --subscription"),
@@ -123,6 +132,7 @@ def of(status: int, code: str, message: str, retry_after: float, *, busy: bool) 
         # Storage tells of a signature that is over, or of a clock that is wrong, with 403.
         (code in ("AuthenticationFailed", "InvalidAuthenticationInfo") and status == 403, Refused, _CLOCK),
         (status == 401, NotAuthenticated, SIGN_IN),
+        (_DISK_CLOSED.search(message), Refused, CLOSED_DISK),
         (_SOURCE.search(message), UsageError, "give --method blob, which needs a storage account"),
         (_VHD.search(message), Refused, "run the same command again; if it stays, report it: lkcloud made that VHD"),
         (busy, Conflict, _WAIT),

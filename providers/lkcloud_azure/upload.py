@@ -19,7 +19,7 @@ def upload(session: Session, options: AzureOptions, source: Source, run: Run) ->
     """
     region = resource_group.location(session, options)
     if options.method == "disk":
-        resource_group.ensure(session, options.resource_group, region)
+        resource_group.ensure(session, options.resource_group, region, options.tags)
         return DiskUpload(session, options, source, region).upload(run)
     account = storage.account(session, options)
     if account.location != region:
@@ -32,5 +32,5 @@ def upload(session: Session, options: AzureOptions, source: Source, run: Run) ->
             f"azure: the storage account {options.storage_account} has a hierarchical namespace, and no page blobs",
             hint="give an account of kind StorageV2 without hierarchical namespace, or --method disk",
         )
-    resource_group.ensure(session, options.resource_group, region)  # for the image
+    resource_group.ensure(session, options.resource_group, region, options.tags)  # for the image
     return BlobUpload(session, options, source, account).upload(run)

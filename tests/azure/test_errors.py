@@ -18,7 +18,7 @@ from lkcloud.errors import (
 )
 from lkcloud.transfer.http import TransportError
 from lkcloud.transfer.retry import Verdict
-from lkcloud_azure.errors import AzureFault, code_of, explain, fault, is_busy, judge, retry_after, status_of
+from lkcloud_azure.errors import AzureFault, code_of, explain, fault, is_absent, is_busy, judge, retry_after, status_of
 from lkcloud_azure.operations import failure
 from tests.azure.answers import DOING, POLICY, SCOPE, arm, blob, ended, entra, page, response, signing_in, told
 
@@ -100,7 +100,7 @@ def test_what_is_tried_again(error: Exception, verdict: Verdict) -> None:
         (arm(403, "Forbidden", "No."), Refused, "allow it to this identity"),
         (arm(401, "InvalidAuthenticationToken", "The access token is invalid."), NotAuthenticated, "az login"),
         (arm(401, "InvalidAuthenticationTokenTenant", "wrong issuer"), NotAuthenticated, "tenant of the subscription"),
-        (arm(404, "SubscriptionNotFound", "The subscription 's' could not be found."), NotFound, "--subscription"),
+        (arm(404, "SubscriptionNotFound", "The subscription 's' could not be found."), UsageError, "--subscription"),
         (arm(400, "InvalidSubscriptionId", "The provided id 's' is malformed."), UsageError, "not its name"),
         (arm(409, "ReadOnlyDisabledSubscription", "The subscription is disabled."), Refused, "enabled again"),
         (
@@ -217,6 +217,14 @@ def test_what_is_told(error: Exception, kind: type[LkcloudError], hint: str) -> 
 )  # fmt: skip
 def test_what_will_be_over_after_a_while_is_known(error: BaseException | None, busy: bool) -> None:
     assert is_busy(error) is busy
+
+
+def test_what_is_not_there_is_told_from_where_nothing_is() -> None:
+    assert is_absent(arm(404, "ResourceNotFound", "x"))
+    assert is_absent(AzureFault(404, "ResourceGroupNotFound", ""))
+    assert not is_absent(arm(404, "SubscriptionNotFound", "x"))
+    assert not is_absent(arm(409, "ResourceNotFound", "x"))
+    assert not is_absent(None)
 
 
 def test_an_answer_is_taken_apart() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from lkcloud.errors import Refused, UsageError
 from lkcloud.provider import Image, Run
-from lkcloud_azure import images
+from lkcloud_azure import gallery as galleries
+from lkcloud_azure import images, leftovers, managed_image, resource_group
 from lkcloud_azure.sandbox import AzureStandIn
 from lkcloud_azure.sandbox.errors import ApiError
 from lkcloud_azure.session import Session
@@ -115,6 +116,24 @@ def test_what_is_no_name_is_no_image_and_is_not_asked_for(name: str, azure: Azur
     assert images.find(session, options_of(), name) is None
     assert images.find(session, IN_GALLERY, name) is None
     assert azure.traffic.operations() == []
+
+
+def test_of_a_subscription_that_is_not_there_nothing_is_known(azure: AzureStandIn) -> None:
+    address = azure.environment()["LKCLOUD_AZURE_RESOURCE_MANAGER"]
+    elsewhere = Session(resource_manager=address, chosen_subscription="11111111-2222-3333-4444-555555555555")
+    place = managed_image.place_of(elsewhere, GROUP, "image")
+    for look in (
+        lambda: images.find(elsewhere, options_of(), "image"),
+        lambda: images.find(elsewhere, IN_GALLERY, "image"),
+        lambda: images.get(elsewhere, str(place)),
+        lambda: images.every(elsewhere, options_of()),
+        lambda: list(leftovers.leftovers(elsewhere, options_of(), "image")),
+        lambda: galleries.find(elsewhere, galleries.place_of(elsewhere, IN_GALLERY)),
+        lambda: resource_group.find(elsewhere, GROUP),
+    ):
+        with pytest.raises(UsageError, match="could not be found") as raised:
+            look()
+        assert "--subscription" in raised.value.hint
 
 
 def test_a_state_that_is_not_ready(azure: AzureStandIn, session: Session, gallery: None) -> None:

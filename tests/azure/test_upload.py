@@ -353,8 +353,12 @@ def test_two_machines_make_one_upload(
 def test_the_resource_group_is_made_where_it_is_missing(
     azure: AzureStandIn, session: Session, disk: Disk, run: Run, method: str
 ) -> None:
-    blob = upload(session, disk, run, method=method)
-    assert blob.region == azure.holdings.groups["lkcloud"].location == "westeurope"
+    refuse(azure, "ResourceGroups.Get", ApiError(404, "ResourceGroupNotFound", "It could not be found."), skip=1)
+    blob = upload(session, disk, run, method=method, tag=("team=os",))
+    group = azure.holdings.groups["lkcloud"]
+    assert blob.region == group.location == "westeurope"
+    assert group.tags == {"team": "os"}
+    assert counted(azure, "ResourceGroups.Get") == 3  # it was not to be seen at once
     with pytest.raises(UsageError, match="no region"):
         upload(session, disk, run, method=method, resource_group="other", location=None)
 

@@ -71,7 +71,7 @@ def test_the_disk_is_what_was_asked_for_and_closed(azure: AzureStandIn, session:
     assert shown["creationData"] == {"createOption": "Upload", "uploadSizeBytes": 40 * MIB + FOOTER}
     assert (shown["osType"], shown["hyperVGeneration"]) == ("Linux", "V2")
     assert shown["supportedCapabilities"] == {"architecture": "Arm64", "diskControllerTypes": "SCSI, NVMe"}
-    assert shown["encryption"] == {"type": "EncryptionAtRestWithCustomerKey", "diskEncryptionSetId": key}
+    assert shown["encryption"] == {"diskEncryptionSetId": key}
     # The URL that it was written by is good for nothing any more.
     with urllib3.PoolManager(ca_certs=session.ca) as http:
         answer = http.request("GET", made.url, headers={"x-ms-version": "2020-10-02"})
@@ -164,6 +164,43 @@ def test_a_disk_that_would_be_another_now_is_made_anew(
     assert disks(azure)[0].unique != begun.unique
     assert counted(azure, "PutPage") == PARTS + 1
     assert_same_bytes(azure, blob, disk, tmp_path)
+
+
+def test_azures_word_for_a_controller_may_be_another(
+    azure: AzureStandIn, session: Session, disk: Disk, run: Run
+) -> None:
+    cut_off(azure, session, disk, run, 3, hyper_v_generation="V2")
+    (begun,) = disks(azure)
+    begun.sent = {**begun.sent, "supportedCapabilities": {"architecture": "x64", "diskControllerTypes": "NVME, SCSI"}}
+    upload(session, disk, run, hyper_v_generation="V2")
+    assert disks(azure)[0].unique == begun.unique
+
+
+def test_a_disk_that_is_not_to_be_seen_at_once_is_waited_for(
+    azure: AzureStandIn, session: Session, disk: Disk, run: Run
+) -> None:
+    refuse(azure, "Disks.Get", ApiError(404, "ResourceNotFound", "The resource was not found."), skip=1)
+    assert upload(session, disk, run).state == UNATTACHED
+
+
+@pytest.mark.parametrize(
+    ("operation", "error"),
+    [
+        ("PutPage", ApiError(403, "AuthorizationFailure", "This request is not authorized to perform this operation.")),
+        (
+            "Disks.GrantAccess",
+            ApiError(409, "OperationNotAllowed", "Access not permitted: the networkAccessPolicy is DenyAll."),
+        ),
+    ],
+)
+def test_a_disk_that_is_closed_to_this_network_is_told(
+    azure: AzureStandIn, session: Session, disk: Disk, run: Run, operation: str, error: ApiError
+) -> None:
+    refuse(azure, operation, error, 99)
+    with pytest.raises(Refused) as raised:
+        upload(session, disk, run)
+    assert "private endpoint" in raised.value.hint
+    assert "--method blob" in raised.value.hint
 
 
 def test_a_disk_that_could_not_be_made_is_made_anew(
