@@ -81,7 +81,9 @@ def test_it_boots_says_so_and_is_private(azure: AzureStandIn, session: Session, 
     made = session.compute.virtual_machines.get(GROUP, machine.name)
     assert machine.id == made.id
     tags = {"team": "os", "lkcloud-image": image.id, "lkcloud-name": "image", "lkcloud-version": "1"}
-    assert made.tags == tags
+    created = made.tags["lkcloud-created"]
+    assert made.tags == {**tags, "lkcloud-created": created}
+    assert datetime.now(UTC) - datetime.fromisoformat(created) < timedelta(minutes=5)
     said = made.properties
     assert said is not None
     assert said.hardware_profile is not None
@@ -98,7 +100,8 @@ def test_it_boots_says_so_and_is_private(azure: AzureStandIn, session: Session, 
     network = session.network.virtual_networks.get(GROUP, machine.name)
     nic = session.network.network_interfaces.get(GROUP, machine.name)
     disk = session.compute.disks.get(GROUP, machine.name)
-    assert network.tags == nic.tags == disk.tags == tags
+    for own in (network.tags, nic.tags, disk.tags):
+        assert own == {**tags, "lkcloud-created": own["lkcloud-created"]}
     assert network.properties is not None
     (subnet,) = network.properties.subnets or ()
     assert subnet.properties is not None
