@@ -95,9 +95,12 @@ class Fat:
         return cls(window, geometry) if geometry else None
 
     def list(self, path: str) -> tuple[Entry, ...]:
-        """Return what is in the folder PATH (`EFI/BOOT`, any case), in the order on the disk; () if there is none."""
+        """Return what is in the folder PATH (`EFI/BOOT`, any case), in the order on the disk; () if there is none.
+
+        PATH "" is the root.
+        """
         data = self._root()
-        for part in path.split("/"):
+        for part in filter(None, path.split("/")):
             folder = next((e for e in _entries(data) if e.is_folder and e.name.upper() == part.upper()), None)
             if folder is None:
                 return ()
@@ -107,6 +110,11 @@ class Fat:
     def file(self, entry: Entry) -> "FatFile":
         """Return the file of ENTRY, to read pieces of it."""
         return FatFile(self, self._start(entry), entry.size)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether so much was read of it that what follows is missing."""
+        return self._steps < 0
 
     @property
     def cluster_size(self) -> int:
