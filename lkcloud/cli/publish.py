@@ -3,7 +3,9 @@
 
 import json
 import logging
+import signal
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,6 +77,9 @@ def publish(
             "--sandbox is this machine's, and the work is done on others",
             hint='start the workers here, with eval "$(lkcloud sandbox env)"; or leave out one of the two',
         )
+    if events and (as_json or dry_run):
+        other = "--json" if as_json else "--dry-run"
+        raise UsageError(f"--events and {other} do not go together", hint="leave out one of them")
     from lkcloud.release import job, reading
     from lkcloud.release.steps import looking
 
@@ -82,16 +87,22 @@ def publish(
     clouds = {target.cloud for target in read.release.targets if not only or {target.cloud, target.label} & {*only}}
     if sandbox:
         _enter(clouds)
-    with _listening(dry_run=dry_run, events=events) as shown, _workers(scheduler, jobs_at_a_time, shown) as workers:
-        jobs = job.jobs(read, tuple(only), looking(*workers))
+    manifest = output or read.path.parent / "release.json"
+    with (
+        _listening(dry_run=dry_run, events=events) as shown,
+        _interrupted_once(shown),
+        _workers(scheduler, jobs_at_a_time, shown) as workers,
+    ):
+        jobs = job.jobs(read, tuple(only), looking(*workers), own_account=sandbox)
         if dry_run:
             planned = _planned(jobs, *workers)
         else:
-            result = _publication(read, jobs, workers, shown, output, whole=not only).run()
+            result = _publication(read, jobs, workers, shown, manifest, whole=not only).run()
     if dry_run:
         _print_plan(planned, as_json=as_json)
     else:
         _print_result(result, jobs, events=events, as_json=as_json)
+        _require_complete(result, jobs, manifest)
 
 
 def _enter(clouds: set[str]) -> None:
@@ -107,11 +118,41 @@ def _listening(*, dry_run: bool, events: bool) -> "Iterator[Display]":
     """Yield what shows what happens, until it is over."""
     from lkcloud.cli.release_progress import JsonLines, display
 
-    shown = JsonLines(sys.stdout) if events and not dry_run else display(quiet=SETTINGS.quiet or dry_run)
+    shown = JsonLines(sys.stdout) if events else display(quiet=SETTINGS.quiet, passing=dry_run)
     try:
         yield shown
     finally:
         shown.close()
+
+
+@contextmanager
+def _interrupted_once(shown: "Display") -> "Iterator[None]":
+    """Let Ctrl-C, and what else ends a process, interrupt once: while jobs stop in order another one is only answered.
+
+    What a job does then, such as removing a test machine, is not done again by another run.
+    """
+
+    def say(text: str) -> None:
+        # Not here: a handler runs in the middle of whatever the thread does, which may be printing.
+        threading.Thread(target=shown.say, args=(text,), daemon=True).start()
+
+    def interrupt(number: int, frame: object) -> None:
+        del number, frame
+        for each in before:
+            signal.signal(each, lambda *_: say("jobs are still stopping"))
+        say("interrupted: jobs stop in order, and remove their test machines")
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {one: signal.getsignal(one) for one in numbers if signal.getsignal(one) is not signal.SIG_IGN}
+    for each in before:
+        signal.signal(each, interrupt)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            # None is a handler that was not set from Python, and cannot be set again from it.
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
 
 
 @contextmanager
@@ -149,7 +190,7 @@ def _publication(
     jobs: "Sequence[Job]",
     workers: "tuple[Executor, Bench]",
     shown: "Display",
-    output: Path | None,
+    output: Path,
     *,
     whole: bool,
 ) -> "Publication":
@@ -162,13 +203,13 @@ def _publication(
         executor=executor,
         bench=bench,
         listener=shown,
-        output=output or read.path.parent / "release.json",
+        output=output,
         whole=whole,
     )
 
 
 def _print_result(result: "Result", jobs: "Sequence[Job]", *, events: bool, as_json: bool) -> None:
-    """Print what is there now, and end with the code of the run."""
+    """Print what is there now."""
     if as_json:
         typer.echo(json.dumps(result.manifest.model_dump(mode="json"), indent=2))
     elif not events:
@@ -176,8 +217,27 @@ def _print_result(result: "Result", jobs: "Sequence[Job]", *, events: bool, as_j
         for one in result.manifest.images:
             if (one.target, one.image) in ours:
                 typer.echo(f"{one.target}/{one.image}  {one.region}  {one.id}")
-    if result.exit_code:
-        raise typer.Exit(result.exit_code)
+
+
+def _require_complete(result: "Result", jobs: "Sequence[Job]", output: Path) -> None:
+    """Raise an error that says what is missing, with the exit code of the run, if something required is."""
+    from lkcloud.release.steps import Failure
+
+    if not result.exit_code:
+        return
+    required = {job.label for job in jobs if job.required}
+    labels = [f"{one.target}/{one.image}" for one in result.manifest.problems]
+    failed = [label for label in labels if label in required]
+    consequence = {
+        "make": "nothing was shared or promoted",
+        "share": "nothing was promoted",
+        "promote": "not all is promoted",
+    }[result.stopped_at]
+    raise Failure(
+        f"{len(failed)} of {len(jobs)} images failed, and {consequence}: {', '.join(failed)}",
+        f"{output} says what is there; the same command goes on",
+        result.exit_code,
+    ).error()
 
 
 def _print_plan(planned: "Sequence[_Planned]", *, as_json: bool) -> None:

@@ -1,26 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """A release on stderr: one live line for each job on a terminal, plain lines elsewhere; and its events as JSON."""
 
+import contextlib
 import json
+import os
+import re
 import sys
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TextIO
+from collections.abc import Iterator
+from typing import Protocol, TextIO
 
 from lkcloud.cli.terminal import size
-from lkcloud.release.events import (
-    EVENTS_VERSION,
-    Event,
-    PhaseEnded,
-    Said,
-    StageBegan,
-    StageEnded,
-    StageMoved,
-)
+from lkcloud.release.events import EVENTS_VERSION, Event, PhaseEnded, Said, StageEnded, StageMoved
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.live import Live
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What a terminal acts on; a test machine's console may hold anything."""
 
 
 class Display(Protocol):
@@ -30,17 +24,29 @@ class Display(Protocol):
         """Take EVENT."""
         ...
 
+    def say(self, text: str) -> None:
+        """Tell something that is about no job alone."""
+        ...
+
     def close(self) -> None:
         """Show the last state, and nothing more."""
         ...
 
 
-def display(*, quiet: bool, stream: TextIO | None = None) -> Display:
-    """Return the display that suits STREAM, which is stderr if not given."""
+def display(*, quiet: bool, passing: bool = False, stream: TextIO | None = None) -> Display:
+    """Return the display that suits STREAM, which is stderr if not given.
+
+    PASSING is for what leaves nothing behind: it is shown on a terminal alone, as long as it goes on.
+    """
     shown = stream or sys.stderr
     if quiet:
         return Nothing()
-    return Table(shown) if shown.isatty() else Plain(shown)
+    if shown.isatty() and os.environ.get("TERM") != "dumb":
+        # rich takes 60 ms to import, so only a run on a terminal does.
+        from lkcloud.cli.release_table import Table
+
+        return Table(shown, passing=passing)
+    return Nothing() if passing else Plain(shown)
 
 
 class Nothing:
@@ -50,43 +56,62 @@ class Nothing:
         """Take EVENT."""
         del event
 
+    def say(self, text: str) -> None:
+        """Say nothing."""
+        del text
+
     def close(self) -> None:
         """Do nothing."""
 
 
 class Plain:
-    """One line for each stage that ends and each word worth reading: for CI logs."""
+    """A line for each stage that ends and each word worth reading: for CI logs."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._statuses: dict[tuple[str, str, str], str] = {}
+        self._statuses: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
         """Print EVENT if it is worth a line."""
         with self._lock:
             if isinstance(event, StageMoved):
-                key = (event.target, event.image, event.stage)
+                key = (event.label, event.stage)
                 if not event.status or self._statuses.get(key) == event.status:
                     return
                 self._statuses[key] = event.status
-            line = _line(event)
-            if line:
-                print(f"{event.label}: {line}", file=self._stream, flush=True)
+            for line in lines(event):
+                self._print(f"{event.label}: {line}")
+
+    def say(self, text: str) -> None:
+        """Print TEXT."""
+        with self._lock:
+            self._print(text)
 
     def close(self) -> None:
         """Do nothing: every line is out."""
 
+    def _print(self, line: str) -> None:
+        # A reader that has gone must not keep a run from cleaning up behind itself.
+        with contextlib.suppress(OSError):
+            print(line, file=self._stream, flush=True)
 
-def _line(event: Event) -> str:
-    """Return EVENT as a line of a log, "" if it is not worth one."""
+
+def lines(event: Event) -> Iterator[str]:
+    """Yield what a log says of EVENT."""
     if isinstance(event, StageMoved):
-        return f"{event.stage}: {event.status}"
-    if isinstance(event, StageEnded):
-        return f"{event.stage}: {_summary(event)}"
-    if isinstance(event, Said):
-        return {"note": "", "warning": "warning: ", "console": "| "}[event.kind] + event.text
-    return _ending(event) if isinstance(event, PhaseEnded) else ""
+        yield plain(f"{event.stage}: {event.status}")
+    elif isinstance(event, StageEnded):
+        yield f"{event.stage}: {_summary(event)}"
+    elif isinstance(event, Said):
+        yield {"note": "", "warning": "warning: ", "console": "| "}[event.kind] + plain(event.text)
+    elif isinstance(event, PhaseEnded):
+        yield from _ending(event)
+
+
+def plain(text: str) -> str:
+    """Return TEXT without what a terminal would act on."""
+    return _CONTROL.sub("", text)
 
 
 def _summary(event: StageEnded) -> str:
@@ -98,95 +123,18 @@ def _summary(event: StageEnded) -> str:
     return f"{size(event.bytes)} in {event.seconds:.1f} s ({size(event.bytes / max(event.seconds, 0.001))}/s){kept}"
 
 
-_ENDINGS = {
-    ("make", "made"): "made {id}",
-    ("make", "there"): "is there already as {id}",
-    ("share", "done"): "",
-    ("promote", "done"): "done: {id}",
-}
-
-
-def _ending(event: PhaseEnded) -> str:
+def _ending(event: PhaseEnded) -> Iterator[str]:
     if event.outcome == "failed":
-        return f"error: {event.error} (hint: {event.hint})"
-    if event.outcome == "held":
-        return f"{event.id} is there and not {_PAST[event.phase]}: it {event.error}"
-    return _ENDINGS.get((event.phase, event.outcome), "").format(id=event.id)
-
-
-_PAST = {"make": "made", "share": "shared", "promote": "promoted"}
-
-
-@dataclass(slots=True)
-class _Row:
-    stage: str = "waiting"
-    done: int = 0
-    total: int = 0
-    status: str = ""
-    ending: str = ""
-    failed: bool = False
-
-
-class Table:
-    """A live line for each job: its stage, how far that is, and what the cloud says of it."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._rows: dict[str, _Row] = {}
-        self._lock = threading.Lock()
-        self._live = self._started(stream)
-
-    def __call__(self, event: Event) -> None:
-        """Show EVENT in the line of its job; warnings and console lines go above the table."""
-        label = event.label
-        with self._lock:
-            row = self._rows.setdefault(label, _Row())
-            if isinstance(event, StageBegan):
-                row.stage, row.done, row.total, row.status = event.stage, 0, 0, ""
-            elif isinstance(event, StageMoved):
-                row.stage, row.done, row.total, row.status = event.stage, event.done, event.total, event.status
-            elif isinstance(event, PhaseEnded):
-                row.stage, row.status = event.phase, ""
-                row.ending, row.failed = _ending(event) or row.ending, event.outcome == "failed"
-            elif isinstance(event, StageEnded) and not event.target:
-                del self._rows[label]  # a disk is ready; its images have lines of their own
-        if isinstance(event, Said) and event.kind != "note":
-            self._above(f"{label}: {_line(event)}")
-
-    def close(self) -> None:
-        """Leave the last state on the screen."""
-        self._live.refresh()
-        self._live.stop()
-
-    def _above(self, text: str) -> None:
-        self._live.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
-
-    def _started(self, stream: TextIO) -> "Live":
-        # rich takes 60 ms to import, so only a run on a terminal does.
-        from rich.console import Console
-        from rich.live import Live
-
-        live = Live(
-            console=Console(file=stream), get_renderable=self._render, refresh_per_second=8, redirect_stdout=False
-        )
-        live.start()
-        return live
-
-    def _render(self) -> "RenderableType":
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table as Grid
-        from rich.text import Text
-
-        grid = Grid.grid(padding=(0, 2))
-        with self._lock:
-            for label, row in sorted(self._rows.items()):
-                counted = row.total > 0 and not row.ending
-                grid.add_row(
-                    Text(label),
-                    Text("" if row.ending else row.stage),
-                    ProgressBar(total=row.total, completed=row.done, width=20) if counted else Text(),
-                    Text(row.ending or row.status, style="red" if row.failed else ""),
-                )
-        return grid
+        yield plain(f"error: {event.error}")
+        yield plain(f"hint: {event.hint}")
+        if event.id:
+            yield f"there is {event.id} all the same"
+    elif event.outcome == "held":
+        yield f"held: {event.id} {event.error}"
+    elif event.phase == "make":
+        yield f"ready: {event.id}"
+    elif event.phase == "promote":
+        yield f"done: {event.id}"
 
 
 class JsonLines:
@@ -203,9 +151,19 @@ class JsonLines:
         """Write EVENT."""
         self._write(event.document())
 
+    def say(self, text: str) -> None:
+        """Say nothing: it is no event."""
+        del text
+
     def close(self) -> None:
         """Do nothing: every line is out."""
 
     def _write(self, document: object) -> None:
         with self._lock:
-            print(json.dumps(document), file=self._stream, flush=True)
+            try:
+                print(json.dumps(document), file=self._stream, flush=True)
+            except OSError:
+                # Nobody reads any more, and the release goes on. What is left in the stream must go somewhere, or the
+                # process ends with an error: https://docs.python.org/3/library/signal.html#note-on-sigpipe
+                with contextlib.suppress(OSError):
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())

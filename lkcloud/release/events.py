@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from lkcloud.reporting import Meter
+
+if TYPE_CHECKING:
+    from lkcloud.release.job import Job
 
 EVENTS_VERSION = "1.0"
 """Of the JSON form: a larger minor number means additions, which readers must ignore."""
@@ -39,6 +42,22 @@ class Event:
     def document(self) -> dict[str, Any]:
         """Return it as a JSON-ready document."""
         return {"type": self.type, **asdict(self), "time": self.time.isoformat(timespec="milliseconds")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobKnown(Event):
+    """A job of the release, told before the first one begins: an image called NAME is wanted on CLOUD."""
+
+    type: ClassVar[str] = "job"
+
+    cloud: str
+    name: str
+    required: bool
+
+    @classmethod
+    def of(cls, job: "Job") -> "JobKnown":
+        """Return the event of JOB."""
+        return cls(target=job.target, image=job.image, cloud=job.cloud, name=job.name, required=job.required)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from lkcloud.disk import open_disk
 from lkcloud.disk.inspect import inspect
 from lkcloud.disk.objects import is_url
 from lkcloud.errors import UsageError
+from lkcloud.provider import Meaning
 from lkcloud.release.model import BootTest, Source, Target
 from lkcloud.release.reading import Location, ReleaseFile
 from lkcloud.release.templates import UnknownWord, filled, filled_all
@@ -81,9 +82,13 @@ def look_here(files: Mapping[str, str]) -> Mapping[str, str]:
     return found
 
 
-def jobs(file: ReleaseFile, only: tuple[str, ...] = (), look: Look = look_here) -> tuple[Job, ...]:
+def jobs(
+    file: ReleaseFile, only: tuple[str, ...] = (), look: Look = look_here, *, own_account: bool = False
+) -> tuple[Job, ...]:
     """Return the jobs of a release, in the order of its targets; ONLY names clouds or targets, () is all.
 
+    Options that the file does not give come from the environment. With an OWN_ACCOUNT, which a sandbox has, accounts,
+    projects and subscriptions of the file are not used.
     LOOK is asked for the disks that are wanted. Raises UsageError for what is wrong with the file, and what LOOK
     raises.
     """
@@ -98,7 +103,7 @@ def jobs(file: ReleaseFile, only: tuple[str, ...] = (), look: Look = look_here) 
     files = {source.id: _file(file, source) for _, _, source in places}
     architectures = look(files)
     found = (
-        _job(file, number, target, _Disk(source, files[source.id], architectures[source.id]))
+        _job(file, number, target, _Disk(source, files[source.id], architectures[source.id]), own_account=own_account)
         for number, target, source in places
     )
     return tuple(_unique(file, found))
@@ -122,7 +127,7 @@ def _file(file: ReleaseFile, source: Source) -> str:
     return str(file.path.absolute().parent / source.file)  # an absolute path stays as it is
 
 
-def _job(file: ReleaseFile, number: int, target: Target, disk: _Disk) -> Job:
+def _job(file: ReleaseFile, number: int, target: Target, disk: _Disk, *, own_account: bool) -> Job:
     release, source = file.release, disk.source
     words = {
         "version": release.version,
@@ -161,12 +166,12 @@ def _job(file: ReleaseFile, number: int, target: Target, disk: _Disk) -> Job:
         required=target.required,
         replace=target.replace,
         test=_expectation(target, release.defaults.test),
-        options=_options(file, number, target, words, disk),
+        options=_options(file, number, target, words, disk, own_account=own_account),
     )
 
 
 def _options(
-    file: ReleaseFile, number: int, target: Target, words: Mapping[str, str], disk: _Disk
+    file: ReleaseFile, number: int, target: Target, words: Mapping[str, str], disk: _Disk, *, own_account: bool
 ) -> Mapping[str, Any]:
     model = registry.options_of(registry.load(target.cloud))
     try:
@@ -177,7 +182,25 @@ def _options(
         model.model_validate(given)
     except ValidationError as error:
         raise file.options_error(error, number, model) from None
-    return dict(given)
+    if own_account:
+        given = {key: value for key, value in given.items() if Meaning.ACCOUNT not in model.model_fields[key].metadata}
+    return {**_surrounding(target.cloud, model, given), **given}
+
+
+def _surrounding(cloud: str, model: "type[Options]", given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options that the environment gives beside those of the file.
+
+    What the file says of one target comes before a variable, which would be for all of them. Raises UsageError that
+    names the variable.
+    """
+    found = {key: value for key, value in registry.from_environment(cloud, model).items() if key not in given}
+    registry.options_from(
+        model,
+        {**given, **found},
+        called=lambda field: registry.variable(cloud, field),
+        hint=lambda field: f"unset it, or give `{field}:` in the release file" if field else "mend the options",
+    )
+    return found
 
 
 def _words_hint(disk: _Disk) -> str:

@@ -18,7 +18,7 @@ from lkcloud.errors import PARTLY, BootFailed
 from lkcloud.provider import Image
 from lkcloud.release import manifest as manifests
 from lkcloud.release import steps
-from lkcloud.release.events import Listener, PhaseEnded
+from lkcloud.release.events import JobKnown, Listener, PhaseEnded
 from lkcloud.release.job import Job
 from lkcloud.release.manifest import Artifact, Manifest, Problem, Published
 from lkcloud.release.steps import Bench, Failure, Made
@@ -51,10 +51,11 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a release came to."""
+    """What a release came to; where something required failed, STOPPED_AT is the phase in which the first did."""
 
     manifest: Manifest
     exit_code: int
+    stopped_at: Phase = "make"
 
 
 class Publication:
@@ -96,6 +97,8 @@ class Publication:
         with self._stopping():
             steps.require_possible([standing.job for standing in self._standings], self._executor, self._bench)
             manifests.write(self._output, self._before or self._manifest())
+            for standing in self._standings:
+                self._listener(JobKnown.of(standing.job))
             self._phase("make", lambda one: self._executor.submit(steps.make, one.job, self._bench, tested))
             if self._may("share"):
                 self._phase("share", lambda one: self._executor.submit(steps.share, one.job, self._bench, one.images))
@@ -103,7 +106,7 @@ class Publication:
                 self._phase(
                     "promote", lambda one: self._executor.submit(steps.promote, one.job, self._bench, one.images)
                 )
-        return Result(self._write(), self._exit_code())
+        return Result(self._write(), self._exit_code(), self._stopped_at())
 
     def _may(self, phase: Phase) -> bool:
         """Return whether nothing that is required stands in the way of PHASE; else tell those who wait."""
@@ -137,12 +140,14 @@ class Publication:
         try:
             outcome = future.result()
         except Exception as error:
-            standing.failure = failure = Failure.of(error)
-            self._tell(standing.job, phase, "failed", error=failure.message, hint=failure.hint)
+            self._fail(standing, phase, Failure.of(error))
             return
         if phase == "make":
             standing.made = made = outcome
-            self._tell(standing.job, phase, "made" if made.made else "there", image_id=made.image.id)
+            if made.failure is None:
+                self._tell(standing.job, phase, "made" if made.made else "there", image_id=made.image.id)
+            else:
+                self._fail(standing, phase, made.failure)
             return
         if phase == "share":
             standing.shared = True
@@ -151,6 +156,12 @@ class Publication:
             if standing.made:
                 standing.made = replace(standing.made, image=outcome[0], copies=outcome[1:])
         self._tell(standing.job, phase, "done", image_id=standing.made.image.id if standing.made else "")
+
+    def _fail(self, standing: Standing, phase: Phase, failure: Failure) -> None:
+        """Note that a job came no further; an image that is there all the same is named."""
+        standing.failure = failure
+        image_id = standing.made.image.id if standing.made else ""
+        self._tell(standing.job, phase, "failed", image_id=image_id, error=failure.message, hint=failure.hint)
 
     def _hold(self, phase: Phase) -> None:
         """Tell those who are well that they wait for others."""
@@ -184,6 +195,12 @@ class Publication:
             return PARTLY
         codes = {failure.exit_code for failure in failed}
         return codes.pop() if len(codes) == 1 else 1
+
+    def _stopped_at(self) -> Phase:
+        blocking = [standing for standing in self._standings if standing.blocks]
+        if any(standing.shared for standing in blocking):
+            return "promote"
+        return "make" if any(standing.made is None or standing.made.failure for standing in blocking) else "share"
 
     def _write(self) -> Manifest:
         manifest = self._manifest()

@@ -6,16 +6,16 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 
-from lkcloud import pipeline
+from lkcloud import pipeline, registry
 from lkcloud.boot import boot_test
 from lkcloud.disk import Disk, open_disk
 from lkcloud.disk.inspect import inspect
-from lkcloud.errors import BootFailed, LkcloudError, NotAuthenticated, UsageError
+from lkcloud.errors import BootFailed, Incomplete, LkcloudError, NotAuthenticated, UsageError
 from lkcloud.pipeline import Plan
-from lkcloud.provider import Copies, Finding, Image, Launches, Promotes, Protects, Run, Shares, Source
+from lkcloud.provider import Copies, Finding, Image, Launches, Promotes, Protects, Provider, Run, Shares, Source
 from lkcloud.release.events import JobReporter, Listener
 from lkcloud.release.job import Job, Look
 from lkcloud.reporting import Reporter
@@ -23,7 +23,10 @@ from lkcloud.reporting import Reporter
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What the first phase of a job came to: the image, tested if it was to be, and its copies in other regions."""
+    """What the first phase of a job came to: the image, tested if it was to be, and its copies in other regions.
+
+    With a FAILURE it came no further than that: the image is there, and did not boot or was not copied.
+    """
 
     image: Image
     copies: tuple[Image, ...]
@@ -32,6 +35,7 @@ class Made:
     made: bool
     """False where the image was there already."""
     tested: bool
+    failure: "Failure | None" = None
 
     @property
     def images(self) -> tuple[Image, ...]:
@@ -63,7 +67,7 @@ class Failure:
 
     def error(self) -> LkcloudError:
         """Return an error that says the same."""
-        kinds = {kind.exit_code: kind for kind in (UsageError, NotAuthenticated, BootFailed)}
+        kinds = {kind.exit_code: kind for kind in (UsageError, Incomplete, NotAuthenticated, BootFailed)}
         return kinds.get(self.exit_code, LkcloudError)(self.message, hint=self.hint)
 
 
@@ -157,7 +161,7 @@ def plan(job: Job, bench: Bench) -> Plan:
     reporter = bench.reporter(job.target, job.image)
     with pipeline.running(reporter, remembering=False) as run:
         return pipeline.plan(
-            job.provider(),
+            _loaded(job),
             bench.disk(job.file, reporter),
             name=job.name,
             run=run,
@@ -169,29 +173,34 @@ def plan(job: Job, bench: Bench) -> Plan:
 def make(job: Job, bench: Bench, tested: frozenset[tuple[str, str]]) -> Made:
     """Let the image be there, see it boot, and copy it to the regions of the options: nobody else may use it yet.
 
-    TESTED are ids and digests of images that an earlier run has seen boot. Raises what the provider raises, and
-    BootFailed.
+    TESTED are ids and digests of images that an earlier run has seen boot. Raises what the provider raises as long as
+    there is no image; from then on what goes wrong is in what is returned.
     """
-    provider, reporter = job.provider(), bench.reporter(job.target, job.image)
+    provider, reporter = _loaded(job), bench.reporter(job.target, job.image)
+    if job.test is not None and not isinstance(provider, Launches):
+        raise UsageError(
+            f"{job.cloud} cannot boot a test machine", hint=f"say `test: false` for the target {job.target}"
+        )
     disk = bench.disk(job.file, reporter)
     with pipeline.running(reporter) as run:
         pushed = pipeline.push(
             provider, disk, name=job.name, run=run, description=job.description, replacing=job.replace
         )
         image = pushed.image
-        if job.test is not None and (image.id, image.digest) not in tested:
-            if not isinstance(provider, Launches):
-                raise UsageError(
-                    f"{job.cloud} cannot boot a test machine", hint=f"say `test: false` for the target {job.target}"
-                )
-            boot_test(provider, image, run=run, expectation=job.test)
-        copies = provider.copy(image, run, replacing=job.replace) if isinstance(provider, Copies) else ()
-    return Made(image, copies, disk.size, pushed.made, job.test is not None)
+        made = Made(image, (), disk.size, pushed.made, (image.id, image.digest) in tested)
+        try:
+            if isinstance(provider, Launches) and job.test is not None and not made.tested:
+                boot_test(provider, image, run=run, expectation=job.test)
+                made = replace(made, tested=True)
+            copies = provider.copy(image, run, replacing=job.replace) if isinstance(provider, Copies) else ()
+        except Exception as error:
+            return replace(made, failure=Failure.of(error))
+    return replace(made, copies=copies)
 
 
 def share(job: Job, bench: Bench, images: tuple[Image, ...]) -> None:
     """Let those whom the options name use IMAGES. Raises what the provider raises."""
-    provider = job.provider()
+    provider = _loaded(job)
     if isinstance(provider, Shares):
         with _running(job, bench) as run:
             for image in images:
@@ -203,7 +212,7 @@ def promote(job: Job, bench: Bench, images: tuple[Image, ...]) -> tuple[Image, .
 
     Raises what the provider raises.
     """
-    provider = job.provider()
+    provider = _loaded(job)
     with _running(job, bench) as run:
         if isinstance(provider, Promotes):
             for image in images:
@@ -213,6 +222,13 @@ def promote(job: Job, bench: Bench, images: tuple[Image, ...]) -> tuple[Image, .
                 provider.protect(image, run)
     # Where a family is part of an image it is so from now on. A copy elsewhere may be known by its own place alone.
     return tuple(provider.get(image.id) or image for image in images)
+
+
+def _loaded(job: Job) -> Provider:
+    """Return the provider of JOB, loaded: other threads use others."""
+    provider = job.provider()
+    registry.load_all(provider)
+    return provider
 
 
 def _running(job: Job, bench: Bench) -> AbstractContextManager[Run]:

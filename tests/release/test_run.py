@@ -183,10 +183,14 @@ def test_a_boot_test_that_fails_promotes_nothing_anywhere(
     )
     result = publish(path)
     assert result.exit_code == 5
+    assert result.stopped_at == "make"
     assert [(one.target, one.tested, one.shared, one.promoted) for one in manifest(tmp_path).images] == [
         ("aws", True, False, False),
+        ("gcp", False, False, False),
     ]
-    assert "gcp" in {one.target for one in result.manifest.problems}
+    assert [one.target for one in result.manifest.problems] == ["gcp"]
+    [failed] = [e for e in heard.events if isinstance(e, PhaseEnded) and e.outcome == "failed"]
+    assert (failed.target, failed.id) == ("gcp", "os-x86")
     assert gcp.holdings.engine.images["os-x86"].specification.family == ""
 
 
