@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lkcloud.errors import LkcloudError, NotFound, UsageError
 from lkcloud.provider import Finding, Run, Source
-from lkcloud_azure import gallery_definition, operations, resource_group
+from lkcloud_azure import gallery_definition, gallery_version, operations, resource_group
 from lkcloud_azure.errors import is_absent, status_of
 from lkcloud_azure.naming import COMPUTE, ResourceId, word
 from lkcloud_azure.options import AzureOptions
@@ -68,6 +68,7 @@ def check(session: Session, options: AzureOptions, source: Source) -> Iterator[F
             "leave out --public, or give the name of another --gallery with --create-gallery",
         )
     yield from gallery_definition.check(session, options, source)
+    yield from gallery_version.check(session, options, source)
 
 
 def ensure(session: Session, options: AzureOptions, source: Source, region: str, run: Run) -> str:

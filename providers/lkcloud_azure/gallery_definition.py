@@ -6,7 +6,7 @@ changed once it is made, and machines are made as the definition says, whatever 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from lkcloud.errors import Conflict, LkcloudError, NotFound, UsageError
@@ -40,6 +40,8 @@ _IDENTIFIER = re.compile(r"publisher.*offer.*sku.*already exists", re.IGNORECASE
 """What Azure says of an identifier that another definition has, with the code OperationNotAllowed
 
 (https://learn.microsoft.com/azure/virtual-machines/troubleshooting-shared-images)."""
+
+_RIVAL_HINT = "give another --publisher, --offer or --sku, or the --definition that has these"
 
 _MOST_OFFER = 64
 """Characters of an offer, fewer than a definition's name has (same page)."""
@@ -84,6 +86,8 @@ def check(session: Session, options: AzureOptions, source: Source) -> Iterator[F
         yield from differences(options, source, shown)
     elif not options.create_gallery:
         yield _missing(place)
+    else:
+        yield from _rivals(session, options, source, place)
 
 
 def ensure(session: Session, options: AzureOptions, source: Source, region: str, run: Run) -> str:
@@ -169,6 +173,7 @@ def request(options: AzureOptions, source: Source, name: str, region: str) -> "m
     from azure.mgmt.compute import models
 
     machine, generation = features.architecture(options, source.facts), features.generation(options, source.facts)
+    publisher, offer, sku = _identifier(options, source, name)
     values = {
         SECURITY_TYPE: options.security_type,
         CONTROLLERS: ", ".join(features.disk_controller_types(options, source.facts)),
@@ -183,14 +188,34 @@ def request(options: AzureOptions, source: Source, name: str, region: str) -> "m
             os_state=options.os_state,
             hyper_v_generation=generation,
             architecture=machine,
-            identifier=models.GalleryImageIdentifier(
-                publisher=options.publisher,
-                offer=options.offer or name[:_MOST_OFFER].rstrip("."),
-                sku=options.sku or f"{generation}-{machine}".lower(),
-            ),
+            identifier=models.GalleryImageIdentifier(publisher=publisher, offer=offer, sku=sku),
             features=[models.GalleryImageFeature(name=key, value=value) for key, value in values.items()],
         ),
     )
+
+
+def _identifier(options: AzureOptions, source: Source, name: str) -> tuple[str, str, str]:
+    """Return publisher, offer and SKU of the definition NAME."""
+    machine, generation = features.architecture(options, source.facts), features.generation(options, source.facts)
+    offer = options.offer or name[:_MOST_OFFER].rstrip(".")
+    return options.publisher, offer, options.sku or f"{generation}-{machine}".lower()
+
+
+def _rivals(session: Session, options: AzureOptions, source: Source, place: ResourceId) -> Iterator[Finding]:
+    """Yield what has the publisher, offer and SKU already that the definition is to have; the gallery is there."""
+    gallery, name = place.names
+    wanted = _identifier(options, source, name)
+    definitions = session.compute.gallery_images
+    found = session.call(
+        f"looking for image definitions in {gallery}", lambda: list(definitions.list_by_gallery(place.group, gallery))
+    )
+    for shown in found:
+        has = shown.properties.identifier if shown.properties else None
+        if has is not None and _same((has.publisher, has.offer, has.sku), wanted):
+            yield Finding(
+                f"the image definition {shown.name} has the publisher, offer and SKU {', '.join(wanted)} already",
+                _RIVAL_HINT,
+            )
 
 
 def _made(session: Session, options: AzureOptions, source: Source, region: str) -> "models.GalleryImage":
@@ -207,8 +232,7 @@ def _made(session: Session, options: AzureOptions, source: Source, region: str) 
     except LkcloudError as error:
         answer = fault(error.__cause__)
         if answer is not None and _IDENTIFIER.search(answer.message):
-            hint = "give another --publisher, --offer or --sku, or the --definition that has these"
-            raise Conflict(error.message, hint=hint) from error.__cause__
+            raise Conflict(error.message, hint=_RIVAL_HINT) from error.__cause__
         if status_of(error.__cause__) != 409 or _settled(session, place) is None:
             raise
     return operations.shown(lambda: find(session, place), what=f"the image definition {name}")
@@ -231,6 +255,11 @@ def _features(shown: "models.GalleryImage") -> dict[str, str]:
     """Return the features of a definition by their names in lower case."""
     found = (shown.properties.features if shown.properties else None) or []
     return {(one.name or "").lower(): one.value or "" for one in found}
+
+
+def _same(one: Iterable[str], other: Iterable[str]) -> bool:
+    """Tell whether two identifiers are the same; that case means nothing in them is the strict reading."""
+    return [word.lower() for word in one] == [word.lower() for word in other]
 
 
 def _words(text: str) -> list[str]:

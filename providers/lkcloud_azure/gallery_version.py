@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lkcloud.errors import Conflict, LkcloudError, NotFound, UsageError
-from lkcloud.provider import Blob, Image, Source
+from lkcloud.provider import Blob, Finding, Image, Source
 from lkcloud_azure import disk_upload, gallery_definition, operations, storage, uefi
 from lkcloud_azure.errors import code_of, is_absent, is_busy, status_of
 from lkcloud_azure.naming import IMAGE_NAME, NAME, WITHDRAWN, ResourceId, digest_in, tag, tags_of, time_of, word
@@ -286,11 +286,33 @@ class GalleryVersion:
             return
         if (tag(shown.tags, NAME), digest_in(shown.tags)) == (self.source.name, self.source.digest):
             return
-        whose = tag(shown.tags, NAME) or "an image that lkcloud did not make"
-        raise Conflict(
-            f"azure: version {place.names[2]} of {place.names[1]} is {whose}",
-            hint="give another --gallery-version, or leave it out to have the next one",
-        )
+        taken = _taken(place, shown)
+        raise Conflict(f"azure: {taken.problem}", hint=taken.hint)
+
+
+def check(session: Session, options: AzureOptions, source: Source) -> Iterator[Finding]:
+    """Yield what stands in the way of the version that the options name: another image that has its number.
+
+    Nothing does if there is an image of the name of SOURCE, whatever its number.
+    """
+    if options.gallery_version is None:
+        return
+    definition = gallery_definition.place_of(session, options, source.name)
+    there, number = listed(session, definition), _number(options.gallery_version)
+    if any(tag(shown.tags, NAME) == source.name and digest_in(shown.tags) for shown in there):
+        return
+    for shown in there:
+        state = shown.properties.provisioning_state if shown.properties else None
+        if number_of(shown) == number and state != "Deleting":
+            yield _taken(definition.child("versions", _text(number)), shown)
+
+
+def _taken(place: ResourceId, shown: "models.GalleryImageVersion") -> Finding:
+    whose = tag(shown.tags, NAME) or "an image that lkcloud did not make"
+    return Finding(
+        f"version {place.names[2]} of {place.names[1]} is {whose}",
+        "give another --gallery-version, or leave it out to have the next one",
+    )
 
 
 def excluded(shown: "models.GalleryImageVersion") -> bool:

@@ -227,6 +227,10 @@ def test_an_identifier_that_another_definition_has(session: Session, disk: Disk,
     with pytest.raises(Conflict, match="other identified by") as raised:
         ensure(session, disk, run, create_gallery=True)
     assert "--offer" in raised.value.hint
+    [finding] = check(session, disk, create_gallery=True)
+    assert "the image definition other has" in finding.problem
+    assert finding.hint == raised.value.hint
+    assert check(session, disk, create_gallery=True, sku="another") == []
 
 
 def test_a_gallery_that_has_its_name_elsewhere(session: Session, disk: Disk, run: Run) -> None:

@@ -17,7 +17,7 @@ from lkcloud.disk import Disk
 from lkcloud.errors import Conflict, NotFound, Refused, Unreachable, UsageError
 from lkcloud.provider import Blob, Image, Run
 from lkcloud.transfer.journal import Journal
-from lkcloud_azure import images, naming
+from lkcloud_azure import gallery, images, naming
 from lkcloud_azure.options import region_name
 from lkcloud_azure.register import register
 from lkcloud_azure.sandbox import AzureStandIn, Seen
@@ -295,6 +295,21 @@ def test_a_number_that_another_image_has_is_a_conflict(
     with pytest.raises(Conflict, match="that lkcloud did not make"):
         version(session, disk, blob, run, gallery_version="1.2.4")
     assert counted(azure, PUT) == 0
+
+
+def test_a_number_that_another_image_has_is_told_before_a_byte_is_sent(
+    azure: AzureStandIn, session: Session, disk: Disk, blob: Blob
+) -> None:
+    def problems(name: str, number: str | None) -> list[str]:
+        options = options_of(gallery="gal", definition="image", gallery_version=number)
+        return [finding.problem for finding in gallery.check(session, options, source_of(disk, name=name))]
+
+    hold_version(azure, "1.2.3", name="other")
+    hold_version(azure, "1.2.4", name="leaving", state="Deleting")
+    assert problems("image", "01.2.3") == ["version 1.2.3 of image is other"]
+    assert problems("image", "1.2.4") == problems("image", "1.2.5") == problems("image", None) == []
+    # What is there already is found by its name, whatever number is asked for.
+    assert problems("other", "1.2.3") == problems("leaving", "1.2.3") == []
 
 
 def test_a_name_with_other_content_is_a_conflict(
