@@ -138,6 +138,7 @@ def push(
         run.reporter.note(f"{name} is there already as {existing.id}")
         _tidy(provider, source, run)
         return pushed(existing, made=False)
+    blob = None
     try:
         blob = provider.upload(source, run)
         if existing and existing.digest != source.digest:
@@ -145,7 +146,7 @@ def push(
             provider.delete(existing)
         return pushed(provider.register(source, blob, run), made=True)
     except LkcloudError as error:
-        if _has_left(provider, name, error):
+        if _has_left(provider, name, error, uploaded=blob is not None):
             removal = removal_command(provider.name, name)
             error.hint = f"{error.hint}; run it again to go on, or remove what is left: {removal}"
         raise
@@ -191,11 +192,13 @@ def _tidy(provider: Provider, source: Source, run: Run) -> None:
             run.reporter.warn(f"{error.message} ({error.hint})")
 
 
-def _has_left(provider: Provider, name: str, error: LkcloudError) -> bool:
+def _has_left(provider: Provider, name: str, error: LkcloudError, *, uploaded: bool) -> bool:
     """Return whether the push of NAME that ended with ERROR has left something that can be found."""
-    # Who cannot be reached would keep us waiting again, and a conflict is with a run that still goes on.
-    if not isinstance(provider, Leaves) or isinstance(error, Unreachable | NotAuthenticated | Conflict):
+    # Who cannot be reached would keep us waiting again.
+    if not isinstance(provider, Leaves) or isinstance(error, Unreachable | NotAuthenticated):
         return False
+    if isinstance(error, Conflict) and not uploaded:
+        return False  # It is with a run that still goes on; one about the image leaves the upload.
     try:
         return next(iter(provider.leftovers(name)), None) is not None
     except LkcloudError:

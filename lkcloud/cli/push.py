@@ -200,9 +200,8 @@ def _tested(provider: Launches, pushed: "Pushed", run: "Run", expectation: Any, 
     except BootFailed as error:
         image = pushed.image
         removal = f"lkcloud delete {image.cloud} {image.id}{place}"
-        raise BootFailed(
-            error.message, hint=f"{error.hint}; {image.id} is private and can be removed: {removal}"
-        ) from error
+        what = "is private and can be removed" if pushed.made else "was there before; if nobody needs it, remove it"
+        raise BootFailed(error.message, hint=f"{error.hint}; {image.id} {what}: {removal}") from error
 
 
 def _print_pushed(

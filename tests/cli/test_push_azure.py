@@ -9,6 +9,8 @@ import pytest
 
 from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud_azure.sandbox import AzureStandIn
+from tests.azure.imaging import hold_version
+from tests.azure.pushing import once
 from tests.cli.conftest import Command
 
 SOMEBODY = "11111111-2222-3333-4444-555555555555"
@@ -80,8 +82,9 @@ def test_an_image_lives_and_dies(lkcloud: Command, tiny: Path) -> None:
 def test_a_version_leads_others_only_after_it_booted(azure: AzureStandIn, lkcloud: Command, tiny: Path) -> None:
     gallery = ("--gallery", "releases", "--create-gallery", "--hyper-v-generation", "V1")
     leading = ("--latest", "--share-with", SOMEBODY)
-    failed = lkcloud("push", "azure", tiny, *gallery, *leading, "--expect", "never", "--timeout", "5", code=5)
-    assert "lkcloud delete azure /subscriptions/" in failed.stderr
+    failing = (*leading, "--expect", "never", "--timeout", "5")
+    failed = lkcloud("push", "azure", tiny, *gallery, *failing, code=5)
+    assert "is private and can be removed: lkcloud delete azure /subscriptions/" in failed.stderr
     assert "RoleAssignments.Create" not in azure.traffic.operations()
     (version,) = json.loads(lkcloud("list", "azure", "--gallery", "releases", "--json").stdout)
     assert azure.holdings.held(version["id"]).described()["properties"]["publishingProfile"]["excludeFromLatest"]
@@ -92,6 +95,21 @@ def test_a_version_leads_others_only_after_it_booted(azure: AzureStandIn, lkclou
     assert "PutPage" not in done
     assert done.index("VirtualMachines.Delete") < done.index("RoleAssignments.Create")
     assert not azure.holdings.held(version["id"]).described()["properties"]["publishingProfile"]["excludeFromLatest"]
+
+    failed = lkcloud("push", "azure", tiny, *gallery, *failing, code=5)
+    assert "was there before" in failed.stderr
+    assert "private" not in failed.stderr
+
+
+def test_an_upload_that_a_conflict_leaves_is_named(azure: AzureStandIn, lkcloud: Command, tiny: Path) -> None:
+    rows = ("--gallery", "gal", "--definition", "rows")
+    lkcloud("push", "azure", tiny, *rows, "--create-gallery", "--name", "first")
+    once(azure, "after", "PutPage", lambda: hold_version(azure, "1.0.5", definition="rows", name="other"))
+    hint = lkcloud("push", "azure", tiny, *rows, "--gallery-version", "1.0.5", code=1).stderr.splitlines()[-1]
+    assert "--gallery-version" in hint
+    removal = "lkcloud delete azure tiny --gallery gal --definition rows"
+    assert hint.endswith(f"; run it again to go on, or remove what is left: {removal}")
+    assert "deleted 1" in lkcloud(*removal.split()[1:], "--yes").stderr
 
 
 @pytest.mark.usefixtures("azure")
