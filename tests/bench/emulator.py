@@ -1,61 +1,97 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Azure on this machine: the sandbox's Resource Manager, with page blobs in Azurite or thrown away by the sink."""
+"""Page blobs on this machine: in Azurite, which keeps them, or in the sink, which throws them away and counts."""
 
-import os
+import base64
+import re
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 from azure.storage.blob import ContainerClient, ContainerSasPermissions, generate_container_sas
 from measure import Failed
 from peers import NPM
 from sink import Sink, Stats
 
-from lkcloud.errors import UsageError
-from lkcloud_azure.sandbox import AzureStandIn
-from lkcloud_azure.sandbox.azurite import PROGRAM, find_program
-from lkcloud_azure.sandbox.storage_account import StorageAccount
+from lkcloud.polling import poll
+from lkcloud.sandbox.keeper import Kept
 
-CONTAINER = "lkcloud"
-"""Where lkcloud puts its page blobs, if it is not told."""
-
-PEERS = "peer.vhd"
-"""The name of the blob that the other tools write."""
-
+AZURITE = NPM / "azurite-blob"
+_ACCOUNT, _CONTAINER, _BLOB = "bench", "disks", "disk.vhd"
+_LISTENS = re.compile(r"successfully listens on (http://\S+)")
+_LOG_LIMIT = 1 << 20
 _PIECE = 4 * 1024 * 1024
 _WARM = 32
 """Requests before a run that counts."""
 
 
+class BlobServer(Protocol):
+    """What a page blob is written to; with the methods of `contests.Server`."""
+
+    def environment(self) -> dict[str, str]: ...
+    def begin(self) -> None: ...
+    def end(self) -> Stats | None: ...
+
+    def url(self) -> str:
+        """Return the URL of a page blob that is not there yet, with a signature by which it can be made."""
+        ...
+
+    def compare(self, wanted: Path) -> None:
+        """Raise Failed unless that page blob holds the bytes of the file WANTED."""
+        ...
+
+
 @dataclass(frozen=True)
-class Emulator:
-    """Resource Manager, and the blobs of one storage account; BUNDLE holds the certificates that clients must trust."""
+class ThrowingAway:
+    """The sink, as a blob service."""
 
-    stand_in: AzureStandIn
-    bundle: Path
-    sink: Sink | None = None
-    """Where the pages go, and are counted; None: into Azurite."""
-
-    @property
-    def account(self) -> StorageAccount:
-        """The storage account."""
-        (account,) = self.stand_in.holdings.every(StorageAccount)
-        return account
+    sink: Sink
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that lead lkcloud and the others here."""
-        trusted = {name: str(self.bundle) for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")}
-        return {**self.stand_in.environment(), **trusted}
+        """Return the variables by which its certificate is trusted."""
+        return {name: str(self.sink.certificate) for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")}
 
     def begin(self) -> None:
-        """Be as new, with a container, and not slower than later on."""
-        self.stand_in.reset()
-        if self.sink is not None:
-            self.account.endpoint = f"{self.sink.url}/{self.account.name}"
-            self.sink.stats()
-            return
+        """Forget what was counted."""
+        self.sink.begin()
+
+    def end(self) -> Stats:
+        """Return what has been counted."""
+        return self.sink.end()
+
+    def url(self) -> str:
+        """Return a URL; the signature is not looked at."""
+        return f"{self.sink.url}/{_ACCOUNT}/{_CONTAINER}/{_BLOB}?sv=2020-10-02&sr=c&sp=rcw&sig=none"
+
+    def compare(self, wanted: Path) -> None:
+        """There is nothing to compare."""
+
+
+@dataclass
+class Azurite:
+    """Azurite with its files in FOLDER, which starts anew, empty, with each run.
+
+    It speaks plain HTTP: TLS would be one more job of the one thread in which Node.js runs it.
+    """
+
+    folder: Path
+    _key: str = field(default_factory=lambda: base64.b64encode(secrets.token_bytes(64)).decode())
+    _process: Kept | None = None
+    _address: str = ""
+
+    def environment(self) -> dict[str, str]:
+        """Return no variables."""
+        return {}
+
+    def begin(self) -> None:
+        """Be empty, and not slower than later on."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._start()
         with self._container() as container:
             container.create_container()
             blob = container.get_blob_client("warm-up")
@@ -64,88 +100,75 @@ class Emulator:
                 blob.upload_page(bytes([number]) * _PIECE, number * _PIECE, _PIECE)
             blob.delete_blob()
 
-    def end(self) -> Stats | None:
-        """Return what the sink has counted; Azurite counts nothing."""
-        return self.sink.stats() if self.sink else None
+    def end(self) -> None:
+        """Return nothing: it counts nothing."""
 
     def url(self) -> str:
-        """Return the URL of a page blob that may be written."""
-        return f"{self.account.endpoint}/{CONTAINER}/{PEERS}?{self._signature()}"
+        """Return the URL of the page blob, with a signature."""
+        signature = generate_container_sas(
+            _ACCOUNT,
+            _CONTAINER,
+            account_key=self._key,
+            permission=ContainerSasPermissions(read=True, write=True, create=True),
+            expiry=datetime.now(UTC) + timedelta(hours=1),
+        )
+        return f"{self._address}/{_ACCOUNT}/{_CONTAINER}/{_BLOB}?{signature}"
 
     def compare(self, wanted: Path) -> None:
-        """Raise Failed unless the one blob that there is holds the bytes of the file WANTED."""
+        """Raise Failed unless the page blob holds the bytes of the file WANTED."""
         with self._container() as container, wanted.open("rb") as file:
-            (blob,) = container.list_blobs()
-            if blob.size != wanted.stat().st_size:
-                raise Failed(f"{blob.name} has {blob.size} bytes, and not {wanted.stat().st_size}")
+            download = container.download_blob(_BLOB)
+            if download.size != wanted.stat().st_size:
+                raise Failed(f"the blob has {download.size} bytes, and not {wanted.stat().st_size}")
             position = 0
-            for piece in container.download_blob(blob.name).chunks():
+            for piece in download.chunks():
                 if piece != file.read(len(piece)):
-                    raise Failed(f"{blob.name} differs from {wanted.name} after byte {position}")
+                    raise Failed(f"the blob differs from {wanted.name} behind byte {position}")
                 position += len(piece)
 
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+
+    def _start(self) -> None:
+        self.folder.mkdir(parents=True)
+        log, errors = self.folder / "log", self.folder / "errors"
+        command = ["env", f"AZURITE_ACCOUNTS={_ACCOUNT}:{self._key}", str(AZURITE), "--location", str(self.folder)]
+        command += ["--blobHost", "127.0.0.1", "--blobPort", "0", "--disableProductStyleUrl", "--disableTelemetry"]
+        # The SDK is ahead of the versions that Azurite knows.
+        command += ["--skipApiVersionCheck", "--silent"]
+        self._process = Kept(command, home=self.folder, output=log, errors=errors, limit=_LOG_LIMIT)
+
+        def listening() -> str | None:
+            found = _LISTENS.search(log.read_text()) if log.exists() else None
+            return found[1] if found else None
+
+        self._address = poll(listening, what="the start of Azurite", every=0.02, limit=60, hint=f"see {errors}")
+
     def _container(self) -> ContainerClient:
-        name = self.account.name
         return ContainerClient(
-            self.account.endpoint,
-            CONTAINER,
-            credential={"account_name": name, "account_key": self._key()},
-            connection_verify=str(self.bundle),
+            f"{self._address}/{_ACCOUNT}",
+            _CONTAINER,
+            credential={"account_name": _ACCOUNT, "account_key": self._key},
             max_single_get_size=_PIECE,
             max_chunk_get_size=_PIECE,
         )
 
-    def _signature(self) -> str:
-        return generate_container_sas(
-            self.account.name,
-            CONTAINER,
-            account_key=self._key(),
-            permission=ContainerSasPermissions(read=True, write=True, create=True),
-            expiry=datetime.now(UTC) + timedelta(hours=6),
-        )
-
-    def _key(self) -> str:
-        return self.stand_in.holdings.blobs.keys(self.account.name)[0]
-
 
 def without_azurite() -> str:
     """Return why Azurite cannot run, "" if it can."""
-    with _saying("azurite"):
-        try:
-            find_program()
-        except UsageError as error:
-            return error.message
-    return ""
+    if shutil.which("node") is None:
+        return "Node.js is not installed"
+    return "" if AZURITE.exists() else "Azurite is not installed: make setup, with npm"
 
 
 @contextmanager
-def run(folder: Path, sink: Sink | None = None) -> Iterator[Emulator]:
-    """Run one for the length of the context, with Azurite if there is no SINK; its files are in FOLDER, which is empty.
-
-    Raises UsageError where Azurite is not installed.
-    """
-    with _saying("own" if sink else "azurite"):
-        stand_in = AzureStandIn(folder)
-    stand_in.start()
+def azurite(folder: Path) -> Iterator[Azurite]:
+    """Let there be Azurite for the length of the context, with its files in FOLDER, which is not there yet."""
+    running = Azurite(folder)
     try:
-        said = stand_in.environment()
-        bundle = folder / "trusted.pem"
-        trusted = [Path(said["SSL_CERT_FILE"]), *([sink.certificate] if sink else [])]
-        bundle.write_text("".join(file.read_text() for file in trusted))
-        yield Emulator(stand_in, bundle, sink)
+        yield running
     finally:
-        stand_in.stop()
-
-
-@contextmanager
-def _saying(blobs: str) -> Iterator[None]:
-    """Let the environment ask a stand-in that is made meanwhile for that service of BLOBS."""
-    before = dict(os.environ)
-    os.environ["LKCLOUD_SANDBOX_BLOBS"] = blobs
-    if (NPM / "azurite-blob").exists():
-        os.environ.setdefault(PROGRAM, str(NPM / "azurite-blob"))
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+        running.stop()

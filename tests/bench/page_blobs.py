@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contest of writing a disk into a page blob of Azure, as a fixed VHD."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import disks
 import tarballs
-from contests import HERE, MIB, Contest, Contestant, own
+from contests import HERE, LKCLOUD, MIB, Contest, Contestant
 from disks import GIB, TestDisk
-from emulator import Emulator
+from emulator import BlobServer
 from peers import Peers
 
 import lkcloud
@@ -41,7 +42,7 @@ def vhd(disk: TestDisk) -> Path:
     return path
 
 
-def contest(kind: str, disk: TestDisk, peers: Peers, server: Emulator) -> Contest:
+def contest(kind: str, disk: TestDisk, peers: Peers, server: BlobServer, *, thrown_away: bool) -> Contest:
     """Return the contest on DISK, whose kind is KIND."""
     file = vhd(disk)
 
@@ -54,11 +55,11 @@ def contest(kind: str, disk: TestDisk, peers: Peers, server: Emulator) -> Contes
         return [peers.python or "", HERE / "peer_page_blob.py", file, server.url()]
 
     contestants = (
-        own("lkcloud_page_blob.py", disk),
+        Contestant(LKCLOUD, lambda scratch: [sys.executable, HERE / "lkcloud_page_blob.py", disk.path, server.url()]),
         Contestant(AZCOPY, azcopy if peers.azcopy else None),
         Contestant(SDK, sdk if peers.python else None),
     )
-    where, suffix = ("thrown away", SINK) if server.sink else ("to Azurite", "")
+    where, suffix = ("thrown away", SINK) if thrown_away else ("to Azurite", "")
     return Contest(
         f"{PREFIX}{kind}{suffix}",
         f"Page blob {where}, disk of {disk.size / GIB:.0f} GiB, {kind} of data",
@@ -67,7 +68,7 @@ def contest(kind: str, disk: TestDisk, peers: Peers, server: Emulator) -> Contes
         disk.data / MIB,
         "MiB of data",
         disk.data,
-        check=None if server.sink else lambda: server.compare(file),
+        check=lambda: server.compare(file),
     )
 
 

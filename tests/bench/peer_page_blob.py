@@ -15,7 +15,8 @@ THREADS = 8
 
 def main(path: Path, url: str) -> None:
     """Upload the file at PATH."""
-    with path.open("rb") as file, BlobClient.from_blob_url(url, connection_verify=os.environ["SSL_CERT_FILE"]) as blob:
+    trusted = os.environ.get("SSL_CERT_FILE") or True
+    with path.open("rb") as file, BlobClient.from_blob_url(url, connection_verify=trusted) as blob:
         blob.upload_blob(file, blob_type=BlobType.PAGEBLOB, length=path.stat().st_size, max_concurrency=THREADS)
 
 

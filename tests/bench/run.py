@@ -4,7 +4,6 @@
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,16 +62,17 @@ def _wanted(course: Course, names: list[str] | None, *, quick: bool) -> Iterator
     for kind in tarballs.KINDS:
         if f"{tarballs.PREFIX}{kind}" in wanted:
             yield tarballs.contest(kind, tarballs.disk(kind, FOLDER, quick=quick), course.peers)
-    for near in (None, course.near):
-        suffix = page_blobs.SINK if near else ""
+    for thrown_away in (False, True):
+        suffix = page_blobs.SINK if thrown_away else ""
         kinds = [kind for kind in page_blobs.KINDS if f"{page_blobs.PREFIX}{kind}{suffix}" in wanted]
-        if kinds and near is None and (reason := emulator.without_azurite()):
+        if kinds and not thrown_away and (reason := emulator.without_azurite()):
             print(f"{', '.join(page_blobs.PREFIX + kind for kind in kinds)}: skipped, {reason}", end="\n\n", flush=True)
         elif kinds:
-            with tempfile.TemporaryDirectory(dir=FOLDER) as folder, emulator.run(Path(folder), near) as server:
+            with emulator.azurite(FOLDER / "azurite") as azurite:
+                server = emulator.ThrowingAway(course.near) if thrown_away else azurite
                 for kind in kinds:
                     disk = page_blobs.disk(kind, FOLDER, quick=quick)
-                    yield page_blobs.contest(kind, disk, course.peers, server)
+                    yield page_blobs.contest(kind, disk, course.peers, server, thrown_away=thrown_away)
 
 
 def _arguments() -> argparse.Namespace:

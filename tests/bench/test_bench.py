@@ -173,12 +173,9 @@ TOOLS = Peers(
 )
 
 
-def test_the_sink_counts_what_the_tools_write_into_a_page_blob(
-    pages: TestDisk, running_sink: Sink, tmp_path: Path
-) -> None:
-    (tmp_path / "cloud").mkdir()
-    with emulator.run(tmp_path / "cloud", running_sink) as server:
-        held = contests.hold(page_blobs.contest("scattered", pages, TOOLS, server), 1)
+def test_the_sink_counts_what_the_tools_write_into_a_page_blob(pages: TestDisk, running_sink: Sink) -> None:
+    server = emulator.ThrowingAway(running_sink)
+    held = contests.hold(page_blobs.contest("scattered", pages, TOOLS, server, thrown_away=True), 1)
     assert {name: figures.failed for name, figures in held.items() if figures.failed} == {}
     ran = {name: figures for name, figures in held.items() if figures.runs}
     assert {page_blobs.SDK, LKCLOUD} <= set(ran)
@@ -187,11 +184,10 @@ def test_the_sink_counts_what_the_tools_write_into_a_page_blob(
 
 
 def test_what_azurite_holds_is_compared(pages: TestDisk, tmp_path: Path) -> None:
-    if not (NPM / "azurite-blob").exists() or shutil.which("node") is None:
-        pytest.skip("Azurite is not installed: make setup, with npm")
-    (tmp_path / "cloud").mkdir()
-    with emulator.run(tmp_path / "cloud") as server:
-        contest = page_blobs.contest("runs", pages, TOOLS, server)
+    if reason := emulator.without_azurite():
+        pytest.skip(reason)
+    with emulator.azurite(tmp_path / "azurite") as server:
+        contest = page_blobs.contest("runs", pages, TOOLS, server, thrown_away=False)
         held = contests.hold(contest, 1)
         assert {name: figures.failed for name, figures in held.items() if figures.failed} == {}
         assert len(held[LKCLOUD].runs) == 1
