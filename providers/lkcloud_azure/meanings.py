@@ -29,6 +29,14 @@ _LINKED = re.compile(
     re.DOTALL,
 )
 """LinkedAuthorizationFailed names first what is allowed, and then what is not."""
+_API = re.compile(
+    r"API version '(?P<asked>[^']+)'.*?supported api-versions are '(?P<known>[^']*)'", re.IGNORECASE | re.DOTALL
+)
+"""https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-register-resource-provider"""
+_TOO_NEW = (
+    "give another --location; a cloud of its own (--cloud-environment) gets versions of the API later than the SDK, "
+    "and cannot be used until then"
+)
 _NAMESPACE = re.compile(r"\bMicrosoft\.\w+")
 _POLICY = re.compile(r'"policyAssignment":\s*\{\s*"name":\s*"(?P<name>[^"]+)"')
 _QUOTA = re.compile(
@@ -125,6 +133,7 @@ def of(status: int, code: str, message: str, retry_after: float, *, busy: bool) 
         # A throttle has the code of what it stops, such as OperationNotAllowed.
         (status in (429, 503) or code in ("ServerBusy", "TooManyRequests"), Unreachable, _later(retry_after)),
         ("AuthorizationFailed" in code, Refused, _allow(message)),
+        (code == "NoRegisteredProviderFound" and _is_too_new(message), Refused, _TOO_NEW),
         (code in ("MissingSubscriptionRegistration", "SubscriptionNotRegistered"), Refused, _register(message)),
         (code.startswith("RequestDisallowedBy"), Refused, _exempt(message)),
         ("quotaexceeded" in code.lower() or _QUOTA.search(message), Refused, _QUOTA_HINT),
@@ -146,6 +155,12 @@ def of(status: int, code: str, message: str, retry_after: float, *, busy: bool) 
         if applies:
             return kind, hint
     return Refused, "see docs/azure.md, Troubleshooting"
+
+
+def _is_too_new(message: str) -> bool:
+    """Tell whether it is the version of the API that is not there, and not the region."""
+    found = _API.search(message)
+    return found is not None and found["asked"] not in found["known"]
 
 
 def _later(pause: float) -> str:

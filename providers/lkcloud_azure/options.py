@@ -135,7 +135,7 @@ class AzureOptions(Options):
         str | None,
         Used.EVERYWHERE,
         Meaning.ACCOUNT,
-        Field(description="URL of another Azure Resource Manager, such as that of the sandbox or of Azure Stack Hub."),
+        Field(description="URL of another Azure Resource Manager, such as that of the sandbox."),
     ] = None
     subscription: Annotated[
         str | None,
@@ -182,7 +182,11 @@ class AzureOptions(Options):
         Literal["Generalized", "Specialized"],
         Field(description="Generalized images take a user name and a host name from Azure when a machine is made."),
     ] = "Generalized"
-    tag: Annotated[Tags, Field(description="Tag of image and upload, KEY=VALUE; can be repeated.")] = ()
+    tag: Annotated[
+        Tags,
+        Used.LAUNCH,
+        Field(description="Tag of all that is made, KEY=VALUE; can be repeated."),
+    ] = ()
     family: Annotated[
         str | None,
         Field(

@@ -59,6 +59,15 @@ def origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, (parts.hostname or "").lower(), parts.port or 443
 
 
+def is_url(text: str, *schemes: str) -> bool:
+    """Tell whether TEXT is a URL with a host and one of SCHEMES."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of brackets that are open, or of a port that is no number
+        return False
+
+
 def is_certificate(text: str) -> bool:
     """Tell whether TEXT is about a server's certificate that is not trusted."""
     return "certificate verify failed" in text.lower()

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from azure.core import AzureClouds
 from azure.mgmt.core.tools import get_arm_endpoints
@@ -16,7 +15,7 @@ from azure.mgmt.core.tools import get_arm_endpoints
 from lkcloud.errors import NotAuthenticated, UsageError
 from lkcloud.transfer.retry import retry
 from lkcloud_azure.errors import explain, judge, retry_after
-from lkcloud_azure.plain import one_line
+from lkcloud_azure.plain import is_url, one_line
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -82,8 +81,7 @@ class Session:
     def endpoint(self) -> str:
         """The URL of Azure Resource Manager, without a slash at its end."""
         url = self.resource_manager or get_arm_endpoints(CLOUDS[self.cloud_environment])["resource_manager"]
-        parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.netloc:
+        if not is_url(url, "https"):
             raise UsageError(f"azure: --resource-manager is no https URL: {url!r}", hint="give one like https://host")
         return url.rstrip("/")
 

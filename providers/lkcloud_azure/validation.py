@@ -7,12 +7,12 @@ is in `validation_gallery`, and what a disk must have to boot in `validation_boo
 
 import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from lkcloud.provider import Finding, Source
 from lkcloud_azure import naming, validation_boot, validation_gallery
 from lkcloud_azure.options import AzureOptions
+from lkcloud_azure.plain import is_url
 
 MIB = 1024**2
 
@@ -104,10 +104,8 @@ def _places(options: AzureOptions) -> Iterator[Finding]:
             )
     if options.location is not None and not _REGION.fullmatch(options.location):
         yield Finding(f"{options.location!r} is no region", "give one like westeurope (az account list-locations)")
-    if options.resource_manager is not None:
-        url = urlsplit(options.resource_manager)
-        if url.scheme != "https" or not url.netloc:
-            yield Finding(f"--resource-manager {options.resource_manager!r} is no https URL", "give https://HOST")
+    if options.resource_manager is not None and not is_url(options.resource_manager, "https"):
+        yield Finding(f"--resource-manager {options.resource_manager!r} is no https URL", "give https://HOST")
 
 
 def _upload(options: AzureOptions) -> Iterator[Finding]:

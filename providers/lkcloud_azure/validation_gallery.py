@@ -8,11 +8,11 @@ https://learn.microsoft.com/azure/virtual-machines/shared-image-galleries, and w
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from lkcloud.provider import Finding
 from lkcloud_azure.naming import IMAGE_NAME
 from lkcloud_azure.options import AzureOptions
+from lkcloud_azure.plain import is_url
 
 _GALLERY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._]{0,78}[A-Za-z0-9])?")
 """https://learn.microsoft.com/azure/virtual-machines/create-gallery#requirements-for-gallery-names."""
@@ -167,7 +167,7 @@ def _community(options: AzureOptions) -> Iterator[Finding]:
             f"Azure does not take {options.community_prefix!r} as --community-prefix", "use 5 to 16 letters and digits"
         )
     for option, value in (("--publisher-uri", options.publisher_uri), ("--eula", options.eula)):
-        if value is not None and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc):
+        if value is not None and not is_url(value, "http", "https"):
             yield Finding(f"{option} {value!r} is no URL", "give one like https://example.com/terms")
     if options.publisher_contact is not None and not _MAIL.fullmatch(options.publisher_contact):
         yield Finding(f"{options.publisher_contact!r} is no e-mail address", "give --publisher-contact NAME@HOST")

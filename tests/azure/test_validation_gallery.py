@@ -60,6 +60,7 @@ COMMUNITY = {
         ({**COMMUNITY, "community_prefix": "four"}, "--community-prefix"),
         ({**COMMUNITY, "community_prefix": "with-dash"}, "--community-prefix"),
         ({**COMMUNITY, "publisher_uri": "example.com"}, "--publisher-uri"),
+        ({**COMMUNITY, "eula": "https://[example.com"}, "--eula"),
         ({**COMMUNITY, "eula": "file:///etc/passwd"}, "--eula"),
         ({**COMMUNITY, "publisher_contact": "somebody"}, "no e-mail address"),
     ],
