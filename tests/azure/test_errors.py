@@ -105,7 +105,7 @@ def test_what_is_tried_again(error: Exception, verdict: Verdict) -> None:
         (arm(401, "InvalidAuthenticationToken", "The access token is invalid."), NotAuthenticated, "az login"),
         (arm(401, "InvalidAuthenticationTokenTenant", "wrong issuer"), NotAuthenticated, "tenant of the subscription"),
         (arm(404, "SubscriptionNotFound", "The subscription 's' could not be found."), UsageError, "--subscription"),
-        (arm(400, "NoRegisteredProviderFound", UNKNOWN.format("2026-03-02")), Refused, "new versions of the API later"),
+        (arm(400, "NoRegisteredProviderFound", UNKNOWN.format("2026-03-02")), Refused, "versions of the API later"),
         (arm(400, "NoRegisteredProviderFound", UNKNOWN.format("2024-03-02")), UsageError, "another --location"),
         (arm(400, "InvalidSubscriptionId", "The provided id 's' is malformed."), UsageError, "not its name"),
         (arm(409, "ReadOnlyDisabledSubscription", "The subscription is disabled."), Refused, "enabled again"),
