@@ -82,13 +82,17 @@ def untagged(session: Session, name: str = "") -> Iterator[Blob]:
 
 
 def cancel(session: Session, task_id: str) -> None:
-    """Cancel a task; one that has ended is no error."""
+    """Cancel a task; one that has ended is no error, and the snapshot goes that it has made in the meantime."""
     try:
         session.attempt(lambda: session.ec2.cancel_import_task(ImportTaskId=task_id))
     except Exception as error:
         found = [task for task in _tasks(session) if task.id == task_id]
         if found and found[0].state in _RUNNING:
             raise explain(error, f"cancelling {task_id}") from error
+        if found and found[0].state == "completed":
+            made = snapshots.get(session, found[0].snapshot)
+            if made is not None and not made.digest:
+                snapshots.delete(session, made.id)
 
 
 @dataclass(frozen=True)

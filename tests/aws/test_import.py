@@ -172,6 +172,19 @@ def test_a_run_that_died_before_the_tags_is_taken_up(
     assert counted(aws, "ImportSnapshot") == 1
 
 
+def test_a_task_that_ends_before_it_is_cancelled_leaves_nothing(
+    aws: AwsStandIn, session: Session, import_options: Options, make_disk: DiskMaker, run: Run
+) -> None:
+    refuse(aws, "CreateTags", ApiError("UnauthorizedOperation", "no tags", 403))
+    with pytest.raises(Refused, match="no tags"):
+        upload(session, make_disk(MIB, blocks=(0,)), run, **import_options)
+    [task] = aws.holdings.region(session.region).tasks.values()
+    assert task.status == "completed"
+    for _ in range(2):
+        snapshot_import.cancel(session, task.id)
+    assert list_all(session) == []
+
+
 def list_all(session: Session) -> list[str]:
     return [found["SnapshotId"] for found in session.ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]]
 

@@ -18,12 +18,12 @@ from lkcloud_azure.sandbox.network_resources import Interface, VirtualNetwork
 from lkcloud_azure.sandbox.own_blobs import OwnBlobs
 from lkcloud_azure.sandbox.vm_machine import Machine
 from lkcloud_gcp.sandbox import GcpStandIn
+from tests.faults import remains
+from tests.faults.remains import BUCKET
 
 NAME = "killed"
 WORKERS = 4
 """Few enough for a small push to have more parts."""
-
-BUCKET = "lkcloud-killed"
 
 
 class Cloud(Protocol):
@@ -46,6 +46,8 @@ class Ground(Protocol):
     """Parts that were answered and that the next run may not know of."""
     blocks: ClassVar[int]
     """Blocks of 512 KiB that make a disk of several parts."""
+    launching: ClassVar[str]
+    """The operation that asks for a test machine."""
 
     @property
     def cloud(self) -> Cloud:
@@ -64,9 +66,18 @@ class Ground(Protocol):
         """Yield what is not as one push that nobody killed would have left it."""
         ...
 
+    def place(self) -> list[str]:
+        """Return the arguments behind `lkcloud gc`."""
+        ...
+
+    def left(self) -> Iterator[str]:
+        """Yield what the cloud's own APIs list beside images that are ready and what they stand on."""
+        ...
+
 
 class _Aws:
     blocks = 40
+    launching = "RunInstances"
 
     def __init__(self, home: Path) -> None:
         self.cloud = AwsStandIn(home)
@@ -74,7 +85,13 @@ class _Aws:
     def prepare(self) -> None:
         pass
 
-    def client(self, service: Literal["s3", "ec2"]) -> Any:
+    def place(self) -> list[str]:
+        return ["aws"]
+
+    def left(self) -> Iterator[str]:
+        return remains.of_aws(self.client)
+
+    def client(self, service: Literal["s3", "ec2"] | str) -> Any:
         settings = self.cloud.environment()
         return boto3.client(
             service,
@@ -120,6 +137,9 @@ class AwsImport(_Aws):
     def arguments(self, disk: Path) -> list[str]:
         return ["aws", str(disk), "--method", "import", "--bucket", BUCKET]
 
+    def place(self) -> list[str]:
+        return ["aws", "--aws-bucket", BUCKET]
+
     def wrong(self, disk: Path) -> Iterator[str]:
         yield from super().wrong(disk)
         s3 = self.client("s3")
@@ -129,6 +149,7 @@ class AwsImport(_Aws):
 
 class _Gcp:
     data = ("objects.put", "objects.chunk")
+    launching = "instances.insert"
     unknown = 0
     blocks = 160
 
@@ -137,6 +158,13 @@ class _Gcp:
 
     def prepare(self) -> None:
         pass
+
+    def place(self) -> list[str]:
+        return ["gcp"]
+
+    def left(self) -> Iterator[str]:
+        with remains.in_environment(self.cloud.environment()):
+            yield from remains.of_gcp()
 
     def wrong(self, disk: Path) -> Iterator[str]:
         holdings = self.cloud.holdings
@@ -169,12 +197,20 @@ class _Azure:
     data = ("PutPage",)
     unknown = WORKERS
     blocks = 40
+    launching = "VirtualMachines.CreateOrUpdate"
 
     def __init__(self, home: Path) -> None:
         self.cloud = AzureStandIn(home)
 
     def prepare(self) -> None:
         pass
+
+    def place(self) -> list[str]:
+        return ["azure"]
+
+    def left(self) -> Iterator[str]:
+        with remains.in_environment(self.cloud.environment()):
+            yield from remains.of_azure()
 
     def wrong(self, disk: Path) -> Iterator[str]:
         holdings = self.cloud.holdings
@@ -214,6 +250,9 @@ class AzureGallery(_Azure):
 
     def arguments(self, disk: Path) -> list[str]:
         return ["azure", str(disk), "--gallery", "killed", "--create-gallery"]
+
+    def place(self) -> list[str]:
+        return ["azure", "--azure-gallery", "killed"]
 
 
 GROUNDS: Mapping[str, type[AwsEbs | AwsImport | GcpComposite | GcpResumable | AzureDisk | AzureBlob | AzureGallery]] = {

@@ -40,11 +40,18 @@ QUIET = 0.2
 
 @dataclass(frozen=True)
 class Moment:
-    """When to kill: at request NUMBER, in PHASE; or SECONDS after the start."""
+    """When to kill: at request NUMBER, or at the first of an OPERATION, in PHASE; or SECONDS after the start."""
 
     number: int = 0
     phase: Phase = "before"
     seconds: float = 0.0
+    operation: str = ""
+
+    def words(self) -> str:
+        """Return it as it stands in a table."""
+        if self.seconds:
+            return f"{self.seconds:6.2f} s"
+        return f"{self.operation or f'{self.number:3}'} {self.phase:6}"
 
 
 @dataclass(frozen=True)
@@ -65,9 +72,27 @@ class Outcome:
 
     def line(self) -> str:
         """Return it as a row of the table."""
-        at = f"{self.moment.seconds:6.2f} s" if self.moment.seconds else f"{self.moment.number:3} {self.moment.phase:6}"
+        at = self.moment.words()
         verdict = "; ".join(self.wrong) or ("ok" if self.killed else "ok (had ended before)")
         return f"{at:12} {self.operation:28} {mib(self.first)} {mib(self.kept)} {mib(self.second)}  {verdict}"
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a killed push and `lkcloud gc` after it came to."""
+
+    moment: Moment
+    operation: str
+    """The request at which it was killed."""
+    killed: bool
+    before: int
+    """How many things the cloud had that no image stands on, before."""
+    wrong: tuple[str, ...]
+
+    def line(self) -> str:
+        """Return it as a row of a table."""
+        verdict = "; ".join(self.wrong) or ("ok" if self.killed else "ok (had ended before)")
+        return f"{self.moment.words():12} {self.operation:28} {self.before:6}  {verdict}"
 
 
 HEAD = f"{'killed at':12} {'request':28} {'sent 1st':>9} {'kept':>9} {'sent 2nd':>9}  outcome (MiB)"
@@ -133,7 +158,7 @@ class Executioner:
                 return
             if seen.phase == "before":
                 self._count += 1
-                if self._count == self.moment.number:
+                if self._chosen == 0 and (self._count == self.moment.number or seen.operation == self.moment.operation):
                     self._chosen = seen.number
             elif seen.operation in self.data and seen.status < 400:
                 self.answered.append(seen.received)
@@ -186,11 +211,11 @@ class Scene:
         self.requests()
         return self.traffic.received(*self.ground.data)
 
-    def seconds(self) -> float:
-        """Return how long a push takes that nobody kills."""
+    def seconds(self, *, testing: bool = False) -> float:
+        """Return how long a push takes that nobody kills; one that is TESTING boots its image."""
         self._fresh()
         started = time.monotonic()
-        self._push(Executioner(Moment(number=-1)))
+        self._push(Executioner(Moment(number=-1)), testing=testing)
         return time.monotonic() - started
 
     def kill(self, moment: Moment) -> Outcome:
@@ -221,10 +246,32 @@ class Scene:
         while self.traffic.idle() < QUIET:
             time.sleep(QUIET / 4)
 
-    def _push(self, executioner: Executioner) -> int:
+    def collect(self, moment: Moment, *, testing: bool = False) -> Collected:
+        """Push in an empty cloud, kill that at MOMENT, and look what is left when `lkcloud gc` has been there.
+
+        If it is TESTING, the push boots its image.
+        """
+        self._fresh()
+        self.traffic.clear()
+        executioner = Executioner(moment)
+        status = self._push(executioner, testing=testing)
+        self._quiet()
+        before = len(list(self.ground.left()))
+        ended = self._run(["gc", *self.ground.place(), "--older-than", "0s", "--yes"], Executioner(Moment(number=-1)))
+        wrong = [*([f"gc ended with {ended}: {self._last_words()}"] if ended else []), *self.ground.left()]
+        if status != -signal.SIGKILL and executioner.reached:
+            wrong.append(f"nothing was killed: the run ended with {status}")
+        return Collected(moment, executioner.operation, status == -signal.SIGKILL, before, tuple(wrong))
+
+    def _push(self, executioner: Executioner, *, testing: bool = False) -> int:
+        test = ["--test", "--expect", NAME] if testing else []
+        arguments = [*self.ground.arguments(self.disk), "--name", NAME, "--workers", str(WORKERS), *test]
+        return self._run(["push", *arguments], executioner)
+
+    def _run(self, arguments: list[str], executioner: Executioner) -> int:
         self._runs += 1
         order = {
-            "arguments": ["push", *self.ground.arguments(self.disk), "--name", NAME, "--workers", str(WORKERS)],
+            "arguments": arguments,
             "environment": {**self.ground.cloud.environment(), "LKCLOUD_STATE_DIR": str(self._state)},
             "log": str(self.folder / f"run-{self._runs}"),
         }
