@@ -85,7 +85,7 @@ def fault(error: BaseException | None) -> AzureFault | None:
         return None  # of azure.identity: there were no credentials to ask with
     code, said = _told(error)
     headers: Mapping[str, str] = getattr(error.response, "headers", None) or {}
-    return AzureFault(error.status_code or 0, code, said, _pause(headers))
+    return AzureFault(error.status_code or 0, code, said, pause_in(headers))
 
 
 def status_of(error: BaseException | None) -> int:
@@ -205,8 +205,8 @@ def _unwrapped(code: str, message: str) -> tuple[str, str]:
         return code, ""
 
 
-def _pause(headers: Mapping[str, str]) -> float:
-    """Return what an answer asks to wait.
+def pause_in(headers: Mapping[str, str]) -> float:
+    """Return the seconds that an answer with these HEADERS asks to wait, 0 if it does not say.
 
     https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling#error-code
     """

@@ -16,6 +16,7 @@ from lkcloud_azure.errors import fault, is_absent, status_of
 from lkcloud_azure.naming import COMPUTE, IMAGE_NAME, ResourceId, word
 from lkcloud_azure.options import AzureOptions
 from lkcloud_azure.session import Session
+from lkcloud_azure.validation_boot import WITH_KEYS
 
 if TYPE_CHECKING:
     from azure.mgmt.compute import models
@@ -30,11 +31,6 @@ _OLD_CONTROLLERS = "DiskControllerType"
 
 STANDARD = "Standard"
 """The security type that is meant where a definition names none."""
-
-_SECURE_BOOT = ("TrustedLaunchSupported", "TrustedLaunchAndConfidentialVmSupported")
-"""Security types whose versions may have Secure Boot keys of their own
-
-(https://learn.microsoft.com/azure/virtual-machines/trusted-launch-secure-boot-custom-uefi#prerequisites)."""
 
 _IDENTIFIER = re.compile(r"publisher.*offer.*sku.*already exists", re.IGNORECASE | re.DOTALL)
 """What Azure says of an identifier that another definition has, with the code OperationNotAllowed
@@ -76,6 +72,14 @@ def architecture(shown: "models.GalleryImage | None") -> str:
 def security_type(shown: "models.GalleryImage") -> str:
     """Return the security type of a definition's images."""
     return _features(shown).get(SECURITY_TYPE.lower(), STANDARD)
+
+
+def controllers(shown: "models.GalleryImage") -> tuple[str, ...]:
+    """Return the disk controllers of a definition's images in our words, SCSI where it names none."""
+    found = _features(shown)
+    named = found.get(CONTROLLERS.lower()) or found.get(_OLD_CONTROLLERS.lower()) or "SCSI"
+    known = {"scsi": "SCSI", "nvme": features.NVME}
+    return tuple(known.get(word, word) for word in _words(named))
 
 
 def check(session: Session, options: AzureOptions, source: Source) -> Iterator[Finding]:
@@ -139,14 +143,13 @@ def differences(options: AzureOptions, source: Source, shown: "models.GalleryIma
 def _wishes(options: AzureOptions, source: Source, shown: "models.GalleryImage") -> Iterator[Finding]:
     """Yield what the user has named and the definition has otherwise."""
     assert shown.properties is not None
-    given, found, identifier = options.model_fields_set, _features(shown), shown.properties.identifier
+    given, identifier = options.model_fields_set, shown.properties.identifier
     security = security_type(shown)
-    controllers = found.get(CONTROLLERS.lower()) or found.get(_OLD_CONTROLLERS.lower()) or "SCSI"
     wanted = ", ".join(features.disk_controller_types(options, source.facts))
-    accelerated = found.get(ACCELERATED.lower(), "False")
+    accelerated = _features(shown).get(ACCELERATED.lower(), "False")
     for field, what, here, there in (
         ("security_type", "security type", options.security_type, security),
-        ("disk_controller_type", "disk controller types", wanted, controllers),
+        ("disk_controller_type", "disk controller types", wanted, ", ".join(controllers(shown))),
         ("accelerated_network", "accelerated network", str(options.accelerated_network), accelerated),
         ("publisher", "publisher", options.publisher, identifier.publisher),
         ("offer", "offer", options.offer or "", identifier.offer),
@@ -157,10 +160,10 @@ def _wishes(options: AzureOptions, source: Source, shown: "models.GalleryImage")
                 f"the image definition {shown.name} has the {what} {there}, and not {here}",
                 f"leave out --{field.replace('_', '-')}, or give another --definition",
             )
-    if uefi.chosen(options) and security.lower() not in {name.lower() for name in _SECURE_BOOT}:
+    if uefi.chosen(options) and security.lower() not in {name.lower() for name in WITH_KEYS}:
         yield Finding(
             f"versions in {shown.name} have no Secure Boot keys of their own: its security type is {security}",
-            f"give another --definition, with one of the security types {', '.join(_SECURE_BOOT)}",
+            f"give another --definition, with one of the security types {', '.join(WITH_KEYS)}",
         )
 
 

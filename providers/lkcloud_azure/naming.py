@@ -127,6 +127,11 @@ def word(value: Enum | str | None) -> str:
     return str(value.value if isinstance(value, Enum) else value or "")
 
 
+def suggestion(name: str) -> str:
+    """Return a name like NAME that Azure takes for an image or an image definition, "" if nothing is left of it."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")[:80].rstrip(".-")
+
+
 def upload_name(name: str, digest: str) -> str:
     """Return the name of the managed disk, or of the page blob without its .vhd, that the bytes of NAME go to.
 

@@ -17,6 +17,7 @@ from azure.core.rest import HttpRequest
 
 from lkcloud.polling import poll
 from lkcloud.reporting import Meter
+from lkcloud_azure.errors import pause_in
 from lkcloud_azure.plain import origin
 from lkcloud_azure.session import Session
 
@@ -76,7 +77,7 @@ def begin(session: Session, doing: str, request: Callable[..., Any]) -> Operatio
     headers = response.headers
     status_url, result_url = headers.get("Azure-AsyncOperation", ""), headers.get("Location", "")
     if response.status_code in (202, 201, 200) and (status_url or (response.status_code == 202 and result_url)):
-        return Operation(status_url, result_url, _pause(headers), _json(response))
+        return Operation(status_url, result_url, pause_in(headers), _json(response))
     return Operation(body=_json(response))
 
 
@@ -102,7 +103,7 @@ def wait(
     def look() -> Mapping[str, Any] | None:
         nonlocal pause
         response = session.call(doing, lambda: _get(session, operation.status_url or operation.result_url))
-        pause = _pause(response.headers)
+        pause = pause_in(response.headers)
         shown = _json(response)
         if not operation.status_url:
             # Only a Location: 202 until it is done.
@@ -171,11 +172,6 @@ def _get(session: Session, url: str) -> Any:
     response = session.compute.send_request(HttpRequest("GET", url))
     response.raise_for_status()
     return response
-
-
-def _pause(headers: Mapping[str, str]) -> float:
-    value = headers.get("Retry-After", "")
-    return float(value) if value.isdecimal() else 0.0
 
 
 def _json(response: Any) -> Mapping[str, Any]:

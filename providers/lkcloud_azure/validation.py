@@ -44,16 +44,10 @@ def validate(options: AzureOptions, source: Source) -> Iterator[Finding]:
     yield from validation_boot.validate(options, source.facts)
 
 
-def suggestion(name: str) -> str:
-    """Return a name like NAME that Azure takes for an image, "" if nothing is left of it."""
-    text = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")[:80]
-    return text.rstrip(".-")
-
-
 def _names(options: AzureOptions, source: Source) -> Iterator[Finding]:
     # In a gallery the name is a tag, and beside it that of the definition unless another is given.
     if options.gallery is None and not naming.IMAGE_NAME.fullmatch(source.name):
-        better = suggestion(source.name)
+        better = naming.suggestion(source.name)
         rule = "1 to 80 letters, digits, . _ and -, a letter or digit first and no . or - last"
         yield Finding(
             f"Azure does not take {source.name!r} as the name of an image",

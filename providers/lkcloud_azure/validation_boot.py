@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     # Every help imports this module, and needs nothing of the disk.
     from lkcloud.disk.inspect import DiskFacts
 
-_WITH_KEYS = ("TrustedLaunchSupported", "TrustedLaunchAndConfidentialVmSupported")
-"""https://learn.microsoft.com/azure/virtual-machines/trusted-launch-secure-boot-custom-uefi#prerequisites."""
+WITH_KEYS = ("TrustedLaunchSupported", "TrustedLaunchAndConfidentialVmSupported")
+"""Security types whose versions may have Secure Boot keys of their own
+
+(https://learn.microsoft.com/azure/virtual-machines/trusted-launch-secure-boot-custom-uefi#prerequisites)."""
 
 
 def validate(options: AzureOptions, facts: "DiskFacts") -> Iterator[Finding]:
@@ -115,10 +117,10 @@ def _security_type(options: AzureOptions, facts: "DiskFacts") -> Iterator[Findin
 def _secure_boot(options: AzureOptions, facts: "DiskFacts") -> Iterator[Finding]:
     if options.gallery is not None and features.generation(options, facts) == "V1":
         yield Finding("Secure Boot needs generation V2", "leave out the keys")
-    elif options.gallery is not None and options.security_type not in _WITH_KEYS:
+    elif options.gallery is not None and options.security_type not in WITH_KEYS:
         yield Finding(
-            f"Secure Boot keys need the security type {' or '.join(_WITH_KEYS)}, and it is {options.security_type}",
-            f"give --security-type {_WITH_KEYS[0]}",
+            f"Secure Boot keys need the security type {' or '.join(WITH_KEYS)}, and it is {options.security_type}",
+            f"give --security-type {WITH_KEYS[0]}",
         )
     if options.cloud_environment != "AzureCloud":
         yield Finding(f"{options.cloud_environment} takes no Secure Boot keys", "leave out the keys")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from lkcloud.provider import Finding
-from lkcloud_azure.naming import IMAGE_NAME
+from lkcloud_azure.naming import IMAGE_NAME, suggestion
 from lkcloud_azure.options import AzureOptions
 from lkcloud_azure.plain import is_url
 
@@ -82,7 +82,7 @@ def _names(options: AzureOptions, name: str) -> Iterator[Finding]:
         )
     definition = options.definition or name
     if not IMAGE_NAME.fullmatch(definition):
-        better = re.sub(r"[^A-Za-z0-9._-]+", "-", definition).strip("._-")[:80].rstrip("._-")
+        better = suggestion(definition)
         yield Finding(
             f"Azure does not take {definition!r} as the name of an image definition",
             f"give --definition {better}" if better else "give a --definition of letters, digits, . _ and -",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lkcloud.errors import UsageError
 from lkcloud.provider import Image
+from lkcloud_azure import gallery_definition
 from lkcloud_azure.naming import ResourceId
 from lkcloud_azure.options import Architecture, Generation, region_name
 from lkcloud_azure.session import Session
@@ -81,8 +82,7 @@ def _version(session: Session, place: ResourceId) -> Bootable:
     shown = session.call(doing, lambda: session.compute.gallery_images.get(place.group, gallery, definition))
     said = shown.properties
     assert said is not None
-    features = {(one.name or "").lower(): one.value or "" for one in said.features or ()}
-    security = features.get("securitytype", "").lower()
+    security = gallery_definition.security_type(shown).lower()
     if security == _CONFIDENTIAL:
         raise UsageError(
             f"azure: {definition} is for confidential machines only, which are not used for tests",
@@ -92,14 +92,12 @@ def _version(session: Session, place: ResourceId) -> Bootable:
         f"looking at {definition} {version}",
         lambda: session.compute.gallery_image_versions.get(place.group, gallery, definition, version),
     )
-    # Microsoft's own pages write the name either way; without it there is SCSI.
-    controllers = features.get("diskcontrollertypes") or features.get("diskcontrollertype") or "SCSI"
     return Bootable(
         os_type=said.os_type,
         generalized=said.os_state == "Generalized",
         generation="V2" if said.hyper_v_generation == "V2" else "V1",
         architecture="Arm64" if said.architecture == "Arm64" else "x64",
-        controllers=tuple(name.strip() for name in controllers.split(",")),
+        controllers=gallery_definition.controllers(shown),
         # An image that says that it can is tested as most will use it: Azure's portal and tools choose Trusted Launch.
         trusted_launch=security in _TRUSTED,
         locations=tuple(_regions(found)),

@@ -13,7 +13,8 @@ from lkcloud.disk.identity import Identity
 from lkcloud.disk.inspect import DiskFacts
 from lkcloud.provider import Finding, Source
 from lkcloud_azure import Azure, AzureOptions
-from lkcloud_azure.validation import MIB, suggestion
+from lkcloud_azure.naming import suggestion
+from lkcloud_azure.validation import MIB
 
 GUID = "7a1f0a52-52a4-4f6d-8e0b-3f2a6d5c4b1a"
 WITHIN = f"/subscriptions/{GUID}/resourceGroups/g/providers"
