@@ -14,13 +14,20 @@ import pytest
 from lkcloud_aws.naming import FAMILY
 from lkcloud_aws.sandbox import AwsStandIn
 from lkcloud_aws.session import Session as AwsSession
+from lkcloud_azure.naming import CREATED
+from lkcloud_azure.sandbox import AzureStandIn
+from lkcloud_azure.sandbox.gallery import Version
+from lkcloud_azure.sandbox.image import Image
+from lkcloud_azure.session import Session as AzureSession
 from lkcloud_gcp.sandbox import GcpStandIn
 from tests.aws.imaging import hold as hold_aws
 from tests.aws.imaging import known, snapshots_in, standing_images
+from tests.azure.imaging import hold_image, hold_version, make_definition, make_gallery
 from tests.cli.conftest import Command
 from tests.gcp.imaging import hold as hold_gcp
 
 NOW = datetime.now(UTC)
+GUID = "11111111-2222-3333-4444-555555555555"
 
 
 def row(aws: AwsStandIn, number: int) -> list[str]:
@@ -192,3 +199,41 @@ def test_dates_of_aws_are_carried_out(aws: AwsStandIn, lkcloud: Command) -> None
     assert standing_images(aws, "us-east-1") == [ids[0]]
     assert known(AwsSession(), ids[0]).state == "disabled"
     assert "no date is due" in lkcloud("sweep", "aws", "--delete", "--yes").stderr
+
+
+def test_versions_of_azure_live_and_end(azure: AzureStandIn, lkcloud: Command) -> None:
+    session = AzureSession("AzureCloud", azure.environment()["LKCLOUD_AZURE_RESOURCE_MANAGER"], None)
+    make_gallery(session)
+    make_definition(session)
+    held = [hold_version(azure, f"1.0.{number}", name=f"os-{number}", excluded=False) for number in range(4)]
+    for number, one in enumerate(held):
+        one.published = NOW - timedelta(days=9 - number)
+    gallery = ("--gallery", "gal")
+    two_steps = ("prune", "azure", *gallery, "--keep", "1", "--withdraw-for", "14d", "--yes")
+    lkcloud("prune", "azure", *gallery, "--keep", "1", "--older-than", "200h", "--yes")
+    assert [one.name for one in azure.holdings.every(Version)] == ["1.0.1", "1.0.2", "1.0.3"]
+    lkcloud(*two_steps)
+    assert [one.excluded for one in azure.holdings.every(Version)] == [True, True, False]
+    assert "goes on" in lkcloud(*two_steps).stdout
+    lkcloud("deprecate", "azure", *gallery, str(held[1].id), "--status", "active")
+    listed = json.loads(lkcloud("list", "azure", *gallery, "--family", "image", "--json").stdout)
+    assert [one["withdrawn"] is None for one in listed] == [True, False, True]
+
+    held[3].end_of_life = held[2].end_of_life = f"{NOW - timedelta(days=1):%Y-%m-%d}T00:00:00+00:00"
+    done = lkcloud("sweep", "azure", *gallery, "--delete", "--yes").stdout.splitlines()
+    assert [line.split()[0] for line in done] == ["delete", "keep"]
+    assert "is what `latest` of image leads to" in done[1]
+    assert [one.name for one in azure.holdings.every(Version)] == ["1.0.1", "1.0.3"]
+
+
+def test_managed_images_of_azure_have_families_by_tags(azure: AzureStandIn, lkcloud: Command) -> None:
+    for number in range(3):
+        created = (NOW - timedelta(days=9 - number)).isoformat()
+        hold_image(azure, f"os-{number}").tags.update({CREATED: created, "lkcloud-family": "os"})
+    prune = ("prune", "azure", "--keep", "1", "--family", "os", "--yes")
+    lkcloud(*prune, "--withdraw-for", "0s")
+    assert [bool(one.tags.get("lkcloud-withdrawn")) for one in azure.holdings.every(Image)] == [True, True, False]
+    assert "was withdrawn" in lkcloud("share", "azure", "os-0", "--share-with", GUID, code=1).stderr
+    lkcloud("deprecate", "azure", "os-0", "--status", "active")
+    lkcloud(*prune)
+    assert [one.name for one in azure.holdings.every(Image)] == ["os-2"]
