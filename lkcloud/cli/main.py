@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -110,6 +111,12 @@ def _command(error: typer.TyperException) -> str:
     return context.command_path if context else "lkcloud"
 
 
+def _without_secrets(text: str) -> str:
+    """Return TEXT, which people put into reports, without the signatures and tokens of URLs that grant access."""
+    parameter = r"([?&;][\w-]*(?:sig|signature|token|secret|password)=)[^&;\s'\"<>)]+"
+    return re.sub(parameter, r"\1REDACTED", text, flags=re.IGNORECASE)
+
+
 def _lower(text: str) -> str:
     return (text[:1].lower() + text[1:]).rstrip(".")
 
@@ -126,7 +133,7 @@ def _fail(message: str, hint: str, code: int) -> NoReturn:
         if SETTINGS.verbose and sys.exc_info()[0]:
             import traceback
 
-            traceback.print_exc()
+            sys.stderr.write(_without_secrets(traceback.format_exc()))
         if SETTINGS.json:
             print(json.dumps({"error": message, "hint": hint, "exit_code": code}), file=sys.stderr)  # noqa: T201
         else:

@@ -109,7 +109,7 @@ def test_help_names_the_program(lkcloud: Command) -> None:
 
 def test_an_error_that_nobody_foresaw_says_how_to_report_it(lkcloud: Command, tmp_path: Path) -> None:
     """A provider of somebody else's that is broken."""
-    (tmp_path / "broken_cloud.py").write_text("raise ArithmeticError('no\\nsense')\n")
+    (tmp_path / "broken_cloud.py").write_text("raise ArithmeticError('no\\nsense: /a?sv=1&sig=hush%3D')\n")
     (tmp_path / "broken-1.dist-info").mkdir()
     (tmp_path / "broken-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
     (tmp_path / "broken-1.dist-info" / "entry_points.txt").write_text("[lkcloud.providers]\nbroken = broken_cloud:It\n")
@@ -117,7 +117,11 @@ def test_an_error_that_nobody_foresaw_says_how_to_report_it(lkcloud: Command, tm
     assert lines[0] == "error: unexpected: ArithmeticError: no"
     assert lines[1].endswith("lkcloud -v list broken")
     assert len(lines) == 2
-    assert "Traceback" in lkcloud("-v", "list", "broken", code=1).stderr
+    traceback = lkcloud("-v", "list", "broken", code=1).stderr
+    assert "Traceback" in traceback
+    # The source line of the error is shown too.
+    assert traceback.count("sense: /a?sv=1&sig=REDACTED") >= 1
+    assert "hush" not in traceback
 
 
 def test_reader_that_went_away_is_no_traceback(tmp_path: Path) -> None:
