@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     # Only names in annotations: a provider's options, which every help shows, need none of it.
     from lkcloud.disk import Disk
     from lkcloud.disk.inspect import DiskFacts
+    from lkcloud.disk.readiness import Needs
     from lkcloud.transfer.journal import Journal
 
 
@@ -90,6 +91,8 @@ class Blob:
     state: str = ""
     created: datetime | None = field(default=None, compare=False)
     """When it was made, or last added to where the cloud tells that; None if the cloud tells neither."""
+    kept: bool = False
+    """Whether a push that ended well has left it on purpose, as its options said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +368,15 @@ class Launches(Protocol):
 
 
 @runtime_checkable
+class Requires(Protocol):
+    """What the cloud's machines are can be told, so that a disk can be judged before it travels."""
+
+    def needs(self) -> "Needs":
+        """Return what a disk needs to boot there, whatever the options say, without the SDK."""
+        ...
+
+
+@runtime_checkable
 class Loads(Protocol):
     """What the methods import when they are called can be imported before (see `lkcloud.registry.load_all`)."""
 
@@ -376,6 +388,7 @@ class Loads(Protocol):
 _CAPABILITIES: tuple[tuple[str, type], ...] = (
     ("list", Lists),
     ("clean up", Leaves),
+    ("inspect", Requires),
     ("boot test", Launches),
     ("copy", Copies),
     ("share", Shares),

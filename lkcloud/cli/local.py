@@ -2,11 +2,16 @@
 """The commands that need no cloud: `lkcloud inspect` and `lkcloud convert`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lkcloud.cli.settings import SETTINGS
+from lkcloud.errors import UsageError
+
+if TYPE_CHECKING:
+    from lkcloud.disk import Disk
+    from lkcloud.disk.readiness import Needs
 
 ImagePath = Annotated[Path, typer.Argument(metavar="IMAGE", help="A raw disk; or .gz, .xz, .zst, qcow2, VMDK, VHD(X).")]
 
@@ -18,7 +23,18 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def inspect(
-    image: ImagePath, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False
+    image: ImagePath,
+    *,
+    clouds: Annotated[
+        list[str],
+        typer.Option(
+            "--for",
+            metavar="CLOUD",
+            help="Tell whether it would boot there instead: aws, gcp, azure, several with commas, or all. "
+            "Exit code 1 if it will not.",
+        ),
+    ] = [],  # noqa: B006 - typer copies it
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show what is on a disk: size, data, digest, partitions, file systems, firmware, architecture, kernel."""
     SETTINGS.json = as_json
@@ -27,11 +43,44 @@ def inspect(
     from lkcloud.disk.inspect.report import inspect_report
 
     voice = reporter(quiet=SETTINGS.quiet)
+    needs = _needs(clouds)
     with open_disk(image, reporter=voice) as disk:
+        if needs:
+            _print_readiness(disk, needs, as_json=as_json)
+            return
         with voice.stage("read") as meter:
             disk.content(meter)
         report = inspect_report(disk)
     typer.echo(report.model_dump_json(indent=2) if as_json else report.text())
+
+
+def _needs(clouds: list[str]) -> "dict[str, Needs]":
+    """Return what the clouds need that are named in CLOUDS, each a name or several with commas, or `all`."""
+    from lkcloud import registry
+    from lkcloud.provider import Requires
+
+    named = [name.strip() for text in clouds for name in text.split(",") if name.strip()]
+    every = "all" in named
+    found: dict[str, Needs] = {}
+    for cloud in registry.clouds() if every else dict.fromkeys(named):
+        kind = registry.load(cloud)
+        provider = registry.make(cloud, registry.options_of(kind)())
+        if isinstance(provider, Requires):
+            found[cloud] = provider.needs()
+        elif not every:
+            raise UsageError(f"{cloud} does not say what its machines need", hint="leave it out of --for")
+    if named and not found:
+        raise UsageError("no cloud is installed", hint="pip install 'lkcloud[all]'")
+    return found
+
+
+def _print_readiness(disk: "Disk", needs: "dict[str, Needs]", *, as_json: bool) -> None:
+    from lkcloud.disk.readiness import readiness_report
+
+    report = readiness_report(disk, needs)
+    typer.echo(report.model_dump_json(indent=2) if as_json else report.text())
+    if not report.boots:
+        raise typer.Exit(1)
 
 
 def convert(

@@ -15,6 +15,7 @@ from lkcloud_aws import validation
 from lkcloud_aws.options import AwsOptions
 
 if TYPE_CHECKING:
+    from lkcloud.disk.readiness import Needs
     from lkcloud_aws.session import Session
 
 
@@ -38,6 +39,12 @@ class Aws:
     def validate(self, source: Source) -> Iterator[Finding]:
         """Yield what can be known to be wrong without asking AWS."""
         return validation.validate(self.options, source)
+
+    def needs(self) -> "Needs":
+        """Return what a disk needs to boot there."""
+        from lkcloud_aws import readiness
+
+        return readiness.NEEDS
 
     def check(self, source: Source) -> Iterator[Finding]:
         """Ask AWS what stands in the way: identity, region, permission to register, bucket and role."""

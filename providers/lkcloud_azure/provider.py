@@ -15,6 +15,7 @@ from lkcloud_azure import validation
 from lkcloud_azure.options import AzureOptions
 
 if TYPE_CHECKING:
+    from lkcloud.disk.readiness import Needs
     from lkcloud_azure.session import Session
 
 
@@ -48,6 +49,12 @@ class Azure:
     def validate(self, source: Source) -> Iterator[Finding]:
         """Yield what can be known to be wrong without asking Azure."""
         return validation.validate(self.options, source)
+
+    def needs(self) -> "Needs":
+        """Return what a disk needs to boot there."""
+        from lkcloud_azure import readiness
+
+        return readiness.NEEDS
 
     def check(self, source: Source) -> Iterator[Finding]:
         """Ask Azure what stands in the way: identity, subscription, providers, permissions, region, gallery."""

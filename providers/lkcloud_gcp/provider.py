@@ -15,6 +15,7 @@ from lkcloud_gcp import validation
 from lkcloud_gcp.options import GcpOptions
 
 if TYPE_CHECKING:
+    from lkcloud.disk.readiness import Needs
     from lkcloud_gcp.session import Session
 
 
@@ -38,6 +39,12 @@ class Gcp:
     def validate(self, source: Source) -> Iterator[Finding]:
         """Yield what can be known to be wrong without asking Google."""
         return validation.validate(self.options, source)
+
+    def needs(self) -> "Needs":
+        """Return what a disk needs to boot there."""
+        from lkcloud_gcp import readiness
+
+        return readiness.NEEDS
 
     def check(self, source: Source) -> Iterator[Finding]:
         """Ask Google what stands in the way: identity, project, API, permissions, bucket."""

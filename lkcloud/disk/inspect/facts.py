@@ -63,6 +63,8 @@ class DiskFacts:
     architecture: Architecture | None
     ukis: tuple[Uki, ...]
     problems: tuple[str, ...]
+    sector_size: int = 512
+    """The bytes of a sector of the disks that the partition table is for."""
 
     @property
     def firmware(self) -> tuple[Firmware, ...]:

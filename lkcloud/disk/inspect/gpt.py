@@ -36,6 +36,7 @@ class Gpt:
 
     entries: tuple[GptEntry, ...]
     problems: tuple[str, ...]
+    sector_size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,8 @@ def read_gpt(window: Window) -> Gpt | None:
         problems += _backup_problems(window, primary, backup, backup_fault, last)
         header = primary or backup
         if header is None:
-            return Gpt((), tuple(problems))
-        return Gpt(*_entries(window, header, problems))
+            return Gpt((), tuple(problems), sector_size)
+        return Gpt(*_entries(window, header, problems), sector_size)
     return None
 
 

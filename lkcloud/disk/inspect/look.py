@@ -35,6 +35,7 @@ def inspect(disk: Readable) -> DiskFacts:
         architecture=_architecture(efi.architectures, table.partitions, bios=bios),
         ukis=efi.ukis,
         problems=(*table.problems, *efi.problems),
+        sector_size=table.sector_size,
     )
 
 

@@ -20,6 +20,7 @@ class PartitionTable:
     partitions: tuple[Partition, ...]
     active: tuple[int, ...]
     problems: tuple[str, ...]
+    sector_size: int = 512
 
 
 def read_table(whole: Window) -> PartitionTable:
@@ -32,7 +33,7 @@ def read_table(whole: Window) -> PartitionTable:
         partitions = tuple(_gpt_partition(whole, entry) for entry in gpt.entries)
         problems = (*gpt.problems, *_protection_problems(mbr), *_misplaced(partitions, whole.length))
         active = tuple(entry.offset for entry in gpt.entries if entry.legacy_boot)
-        return PartitionTable("gpt", partitions, active, problems)
+        return PartitionTable("gpt", partitions, active, problems, gpt.sector_size)
     if mbr is None or not mbr.entries:
         return PartitionTable("none", (), (), ())
     partitions = tuple(_mbr_partition(whole, entry) for entry in mbr.entries if entry.type != PROTECTIVE)
