@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A release on a terminal: a live line for each job, and above them what is worth keeping."""
 
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,21 +16,25 @@ from lkcloud.cli.release_progress import lines, plain
 from lkcloud.cli.terminal import size
 from lkcloud.release.events import Event, PhaseEnded, Said, StageBegan, StageEnded, StageMoved
 
-State = Literal["waiting", "working", "ready", "held", "failed", "done"]
+State = Literal["waiting", "working", "ready", "held", "stopped", "failed", "done"]
 
 _STYLES: dict[State, str] = {
     "waiting": "dim",
     "working": "",
     "ready": "green",
     "held": "yellow",
+    "stopped": "yellow",
     "failed": "bold red",
     "done": "green",
 }
-_MOST_URGENT: tuple[State, ...] = ("failed", "held", "working", "waiting", "ready", "done")
+_MOST_URGENT: tuple[State, ...] = ("failed", "stopped", "held", "working", "waiting", "ready", "done")
 """Which lines stay where there is no room for all."""
 
 _REFRESHES = 5
 """A second: what moves faster than that nobody reads."""
+
+_LONG_ID = re.compile(r"/\S{20,}(?=/)")
+"""Of the id of a resource all but its last part, which is enough in a line of its own."""
 
 _BAR = 20
 """Characters of a bar."""
@@ -64,6 +69,11 @@ class _Row:
         elif isinstance(event, PhaseEnded):
             self._end(event)
 
+    def stop(self) -> None:
+        """Note that nothing more will be done, and what is not done by now is not."""
+        if self.state == "working":
+            self.state, self.total, self.detail = "stopped", 0, f"in {self.stage}"
+
     def _work(self, stage: str) -> None:
         self.state, self.stage, self.since = "working", stage, time.monotonic()
         self.done, self.total, self.detail, self.cropped = 0, 0, "", False
@@ -71,7 +81,7 @@ class _Row:
     def _end(self, event: PhaseEnded) -> None:
         self.total, self.cropped, self.detail = 0, True, event.id
         if event.outcome == "failed":
-            self.state, self.cropped, self.detail = "failed", False, plain(event.error)
+            self.state, self.cropped, self.detail = "failed", False, _LONG_ID.sub("...", plain(event.error))
         elif event.outcome == "held":
             self.state = "held"
         else:
@@ -119,7 +129,10 @@ class Table:
 
     def close(self) -> None:
         """Leave the last state of all jobs on the screen."""
-        self._closing = True
+        with self._lock:
+            self._closing = True
+            for row in self._rows.values():
+                row.stop()
         self._live.stop()
 
     def _above(self, text: Text) -> None:

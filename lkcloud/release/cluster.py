@@ -111,7 +111,7 @@ class Cluster(Executor):
             if future is not None:
                 future.release()
         if outcome.stopped:
-            raise Stopped
+            raise Stopped(outcome.value)
         if outcome.failure is not None:
             raise outcome.failure.error()
         return outcome.value

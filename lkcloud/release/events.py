@@ -13,6 +13,7 @@ from lkcloud.reporting import Meter
 
 if TYPE_CHECKING:
     from lkcloud.release.job import Job
+    from lkcloud.release.steps import Made
 
 EVENTS_VERSION = "1.0"
 """Of the JSON form: a larger minor number means additions, which readers must ignore."""
@@ -123,7 +124,11 @@ Listener = Callable[[Event], None]
 
 
 class Stopped(KeyboardInterrupt):
-    """The release was interrupted, and this job with it."""
+    """The release was interrupted, and this job with it; MADE is what it had made by then, None if that is nothing."""
+
+    def __init__(self, made: "Made | None" = None) -> None:
+        super().__init__()
+        self.made = made
 
 
 class JobReporter:

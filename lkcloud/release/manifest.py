@@ -129,7 +129,8 @@ def read(path: Path) -> Manifest | None:
             hint="name another file with -o, or remove this one",
         ) from None
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", hint="check its path and permissions") from error
+        said = (error.strerror or str(error)).lower()
+        raise UsageError(f"{path} cannot be read: {said}", hint="check its path and permissions") from error
 
 
 def write(path: Path, manifest: Manifest) -> None:
@@ -150,7 +151,7 @@ def replace_text(path: Path, text: str) -> None:
     except OSError as error:
         raise LkcloudError(
             f"the manifest {path} cannot be written: {(error.strerror or str(error)).lower()}",
-            hint="see that the folder is there, is yours and has room; the images are there all the same",
+            hint="see that the folder is there, is yours and has room",
         ) from error
 
 

@@ -173,7 +173,13 @@ def _explained(
         return _error(path, places, where, f"{name} is not known here", _choose(name, _keys(at.model, inside[:-1])))
     if first["type"] == "missing":
         return _error(path, places, where[:-1], f"{name} is missing", f"add `{name}:` there")
-    return _error(path, places, where, f"{'.'.join(map(str, where))}: {said}", _hint(at.model, inside, first))
+    return _error(path, places, where, f"{_called(where)}: {said}", _hint(at.model, inside, first))
+
+
+def _called(where: Location) -> str:
+    """Return the last key of WHERE, with the indexes behind it: the line tells the rest of the way."""
+    keys = [number for number, word in enumerate(where) if isinstance(word, str)]
+    return ".".join(map(str, where[keys[-1] :] if keys else where))
 
 
 def _is_place(word: str | int) -> bool:

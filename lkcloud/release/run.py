@@ -7,7 +7,7 @@ before what cannot.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, as_completed
+from concurrent.futures import Executor, Future, as_completed, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from lkcloud.errors import PARTLY, BootFailed
 from lkcloud.provider import Image
 from lkcloud.release import manifest as manifests
 from lkcloud.release import steps
-from lkcloud.release.events import JobKnown, Listener, PhaseEnded
+from lkcloud.release.events import JobKnown, Listener, PhaseEnded, Stopped
 from lkcloud.release.job import Job
 from lkcloud.release.manifest import Artifact, Manifest, Problem, Published
 from lkcloud.release.steps import Bench, Failure, Made
@@ -124,8 +124,12 @@ class Publication:
                 self._note(phase, futures[future], future)
                 self._write()
         except BaseException:
-            for future in futures:
-                future.cancel()
+            going = {future: standing for future, standing in futures.items() if not future.cancel()}
+            self._bench.stop()
+            wait(going)
+            for future, standing in going.items():
+                standing.made = _made(future) or standing.made
+            self._write()
             raise
 
     @contextmanager
@@ -267,3 +271,12 @@ class Publication:
                     architecture=job.architecture,
                 )
         return tuple(found[image] for image in sorted(found))
+
+
+def _made(future: "Future[Any]") -> Made | None:
+    """Return what a job has made, also one that was stopped; None if that is nothing."""
+    error = future.exception()
+    if isinstance(error, Stopped):
+        return error.made
+    value = None if error else future.result()
+    return value if isinstance(value, Made) else None

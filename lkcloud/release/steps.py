@@ -16,7 +16,7 @@ from lkcloud.disk.inspect import inspect
 from lkcloud.errors import BootFailed, Incomplete, LkcloudError, NotAuthenticated, UsageError
 from lkcloud.pipeline import Plan
 from lkcloud.provider import Copies, Finding, Image, Launches, Promotes, Protects, Provider, Run, Shares, Source
-from lkcloud.release.events import JobReporter, Listener
+from lkcloud.release.events import JobReporter, Listener, Stopped
 from lkcloud.release.job import Job, Look
 from lkcloud.reporting import Reporter
 
@@ -174,7 +174,7 @@ def make(job: Job, bench: Bench, tested: frozenset[tuple[str, str]]) -> Made:
     """Let the image be there, see it boot, and copy it to the regions of the options: nobody else may use it yet.
 
     TESTED are ids and digests of images that an earlier run has seen boot. Raises what the provider raises as long as
-    there is no image; from then on what goes wrong is in what is returned.
+    there is no image; from then on what goes wrong is in what is returned. Raises Stopped, with what there is.
     """
     provider, reporter = _loaded(job), bench.reporter(job.target, job.image)
     if job.test is not None and not isinstance(provider, Launches):
@@ -193,6 +193,8 @@ def make(job: Job, bench: Bench, tested: frozenset[tuple[str, str]]) -> Made:
                 boot_test(provider, image, run=run, expectation=job.test)
                 made = replace(made, tested=True)
             copies = provider.copy(image, run, replacing=job.replace) if isinstance(provider, Copies) else ()
+        except Stopped:
+            raise Stopped(made) from None
         except Exception as error:
             return replace(made, failure=Failure.of(error))
     return replace(made, copies=copies)

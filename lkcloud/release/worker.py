@@ -141,9 +141,9 @@ class Jobs(WorkerPlugin):
                 return Outcome(stopped=True)
             try:
                 return Outcome(order.function(*(bench if one is Own.BENCH else one for one in order.arguments)))
-            except Stopped:
+            except Stopped as stopped:
                 if run.stopped.is_set():
-                    return Outcome(stopped=True)
+                    return Outcome(stopped.made, stopped=True)
                 raise Reschedule from None
             except Exception as error:
                 if not isinstance(error, LkcloudError):
