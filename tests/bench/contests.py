@@ -15,7 +15,7 @@ import measure
 from disks import TestDisk
 from measure import Taken
 from peers import Peers
-from sink import Sink, Stats
+from sink import Build, Sink, Stats
 
 HERE = Path(__file__).parent
 LKCLOUD = "lkcloud"
@@ -204,6 +204,8 @@ class Course:
     dense: TestDisk
     sparse: TestDisk
     huge: TestDisk
+    built: Build
+    """The sink's program, and a certificate for servers."""
     near: Sink
     far: Sink
     """With latency."""

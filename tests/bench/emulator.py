@@ -15,14 +15,14 @@ from typing import Protocol
 from azure.storage.blob import ContainerClient, ContainerSasPermissions, generate_container_sas
 from measure import Failed
 from peers import NPM
-from sink import Sink, Stats
+from sink import Build, Sink, Stats
 
 from lkcloud.polling import poll
 from lkcloud.sandbox.keeper import Kept
 
 AZURITE = NPM / "azurite-blob"
 _ACCOUNT, _CONTAINER, _BLOB = "bench", "disks", "disk.vhd"
-_LISTENS = re.compile(r"successfully listens on (http://\S+)")
+_LISTENS = re.compile(r"successfully listens on (https://\S+)")
 _LOG_LIMIT = 1 << 20
 _PIECE = 4 * 1024 * 1024
 _WARM = 32
@@ -53,7 +53,7 @@ class ThrowingAway:
 
     def environment(self) -> dict[str, str]:
         """Return the variables by which its certificate is trusted."""
-        return {name: str(self.sink.certificate) for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")}
+        return _trust(self.sink.certificate)
 
     def begin(self) -> None:
         """Forget what was counted."""
@@ -73,19 +73,17 @@ class ThrowingAway:
 
 @dataclass
 class Azurite:
-    """Azurite with its files in FOLDER, which starts anew, empty, with each run.
-
-    It speaks plain HTTP: TLS would be one more job of the one thread in which Node.js runs it.
-    """
+    """Azurite with its files in FOLDER, which shows the certificate of BUILT; it starts anew, empty, with each run."""
 
     folder: Path
+    built: Build
     _key: str = field(default_factory=lambda: base64.b64encode(secrets.token_bytes(64)).decode())
     _process: Kept | None = None
     _address: str = ""
 
     def environment(self) -> dict[str, str]:
-        """Return no variables."""
-        return {}
+        """Return the variables by which its certificate is trusted."""
+        return _trust(self.built.certificate)
 
     def begin(self) -> None:
         """Be empty, and not slower than later on."""
@@ -137,6 +135,7 @@ class Azurite:
         log, errors = self.folder / "log", self.folder / "errors"
         command = ["env", f"AZURITE_ACCOUNTS={_ACCOUNT}:{self._key}", str(AZURITE), "--location", str(self.folder)]
         command += ["--blobHost", "127.0.0.1", "--blobPort", "0", "--disableProductStyleUrl", "--disableTelemetry"]
+        command += ["--cert", str(self.built.certificate), "--key", str(self.built.key)]
         # The SDK is ahead of the versions that Azurite knows.
         command += ["--skipApiVersionCheck", "--silent"]
         self._process = Kept(command, home=self.folder, output=log, errors=errors, limit=_LOG_LIMIT)
@@ -152,6 +151,7 @@ class Azurite:
             f"{self._address}/{_ACCOUNT}",
             _CONTAINER,
             credential={"account_name": _ACCOUNT, "account_key": self._key},
+            connection_verify=str(self.built.certificate),
             max_single_get_size=_PIECE,
             max_chunk_get_size=_PIECE,
         )
@@ -165,10 +165,14 @@ def without_azurite() -> str:
 
 
 @contextmanager
-def azurite(folder: Path) -> Iterator[Azurite]:
+def azurite(folder: Path, built: Build) -> Iterator[Azurite]:
     """Let there be Azurite for the length of the context, with its files in FOLDER, which is not there yet."""
-    running = Azurite(folder)
+    running = Azurite(folder, built)
     try:
         yield running
     finally:
         running.stop()
+
+
+def _trust(certificate: Path) -> dict[str, str]:
+    return {name: str(certificate) for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")}

@@ -26,8 +26,8 @@ from lkcloud_azure.session import Session
 def main(path: str, url: str) -> None:
     """Upload the disk at PATH."""
     stages, options, session = Stages(), AzureOptions(), Session()
-    trusted = os.environ.get("SSL_CERT_FILE")
-    blob = BlobClient.from_blob_url(url, connection_verify=trusted or True)
+    trusted = os.environ["SSL_CERT_FILE"]
+    blob = BlobClient.from_blob_url(url, connection_verify=trusted)
     container = ContainerClient.from_container_url(url.rpartition("/")[0])  # not used: the container is there
     place = BlobPlace(session, container, blob)
     with lkcloud.open_disk(path) as disk, Journal.open() as journal:

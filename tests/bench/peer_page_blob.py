@@ -15,7 +15,7 @@ THREADS = 8
 
 def main(path: Path, url: str) -> None:
     """Upload the file at PATH."""
-    trusted = os.environ.get("SSL_CERT_FILE") or True
+    trusted = os.environ["SSL_CERT_FILE"]
     with path.open("rb") as file, BlobClient.from_blob_url(url, connection_verify=trusted) as blob:
         blob.upload_blob(file, blob_type=BlobType.PAGEBLOB, length=path.stat().st_size, max_concurrency=THREADS)
 

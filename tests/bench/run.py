@@ -68,7 +68,7 @@ def _wanted(course: Course, names: list[str] | None, *, quick: bool) -> Iterator
         if kinds and not thrown_away and (reason := emulator.without_azurite()):
             print(f"{', '.join(page_blobs.PREFIX + kind for kind in kinds)}: skipped, {reason}", end="\n\n", flush=True)
         elif kinds:
-            with emulator.azurite(FOLDER / "azurite") as azurite:
+            with emulator.azurite(FOLDER / "azurite", course.built) as azurite:
                 server = emulator.ThrowingAway(course.near) if thrown_away else azurite
                 for kind in kinds:
                     disk = page_blobs.disk(kind, FOLDER, quick=quick)
@@ -94,7 +94,7 @@ def _course(*, quick: bool) -> Iterator[Course]:
     sparse = disks.file_system(FOLDER, *((4 * gib, 300 * mib) if quick else (8 * gib, 600 * mib)))
     huge = disks.file_system(FOLDER, 64 * gib, 500 * mib)
     with built.run() as near, built.run(delay=LATENCY) as far:
-        yield Course(dense=dense, sparse=sparse, huge=huge, near=near, far=far, peers=tools)
+        yield Course(dense=dense, sparse=sparse, huge=huge, built=built, near=near, far=far, peers=tools)
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ def test_the_sink_counts_what_the_tools_write_into_a_page_blob(pages: TestDisk, 
 def test_what_azurite_holds_is_compared(pages: TestDisk, tmp_path: Path) -> None:
     if reason := emulator.without_azurite():
         pytest.skip(reason)
-    with emulator.azurite(tmp_path / "azurite") as server:
+    with emulator.azurite(tmp_path / "azurite", sink.build(tmp_path / "sink")) as server:
         contest = page_blobs.contest("runs", pages, TOOLS, server, thrown_away=False)
         held = contests.hold(contest, 1)
         assert {name: figures.failed for name, figures in held.items() if figures.failed} == {}
