@@ -26,8 +26,8 @@ class Leftover:
 def plan(provider: Provider, *, older_than: timedelta, undated: bool, now: datetime) -> tuple[Leftover, ...]:
     """Return what pushes of all names have left, removing nothing.
 
-    What is at least OLDER_THAN goes, and what has no date if UNDATED says so. Raises UsageError for a cloud of which
-    nothing can be said, and what the provider raises.
+    What is at least OLDER_THAN goes, and what has no date if UNDATED says so; what was left on purpose stays. Raises
+    UsageError for a cloud of which nothing can be said, and what the provider raises.
     """
     if not isinstance(provider, Leaves):
         raise UsageError(f"{provider.name} cannot tell what was left", hint="see lkcloud providers")
@@ -40,6 +40,8 @@ def carry_out(provider: Provider, leftovers: Iterable[Leftover]) -> Iterator[Out
 
 
 def _judged(blob: Blob, older_than: timedelta, now: datetime, *, undated: bool) -> Leftover:
+    if blob.kept:
+        return Leftover(blob, goes=False, reason="was left on purpose")
     if blob.created is None:
         # However young it is, it is not younger than no time at all.
         return Leftover(blob, undated or not older_than, "is of an age that the cloud does not tell")

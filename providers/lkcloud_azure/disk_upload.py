@@ -214,7 +214,8 @@ class DiskUpload:
 
 def blob_of(disk: ManagedDisk, name: str, digest: str) -> Blob:
     """Return a disk as the house knows it, for the image NAME."""
-    return Blob("azure", disk.location, str(disk.id), KIND, name, digest, disk.state, disk.created)
+    kept = naming.tag(disk.tags, naming.KEPT) == "yes"
+    return Blob("azure", disk.location, str(disk.id), KIND, name, digest, disk.state, disk.created, kept)
 
 
 def _gone(where: ResourceId) -> Conflict:

@@ -81,13 +81,21 @@ def delete(session: Session, options: AzureOptions, blob: Blob) -> None:
     if blob.kind == disk_upload.KIND:
         managed_disks.delete(session, _disk_id(session, blob.id))
     elif blob.kind == blob_upload.KIND:
-        _delete_page_blob(session, options, blob.id)
+        _page_blob(session, options, blob.id).delete()
     elif blob.kind == vm_removal.KIND:
         vm_removal.delete(session, blob)
     elif blob.kind in (managed_image.KIND, managed_image.STAGE_KIND, gallery_version.KIND):
         images.delete(session, Image("azure", blob.region, blob.id, blob.name))
     else:
         raise UsageError(f"azure: nothing is known of a {blob.kind!r}", hint="delete it with `az resource delete`")
+
+
+def keep(session: Session, options: AzureOptions, blob: Blob) -> None:
+    """Mark the upload of a push as left on purpose."""
+    if blob.kind == disk_upload.KIND:
+        managed_disks.put_tag(session, _disk_id(session, blob.id), naming.KEPT, "yes")
+    else:
+        _page_blob(session, options, blob.id).keep()
 
 
 def _if_allowed(found: Iterator[Blob]) -> Iterator[Blob]:
@@ -139,7 +147,7 @@ def _page_blobs(session: Session, options: AzureOptions, name: str) -> Iterator[
         if blob.paged and blob.image and blob.digest and name in ("", blob.image):
             state = "complete" if blob.complete else "unfinished"
             known = blob.image, blob.digest, state
-            yield Blob("azure", account.location, blob.url, blob_upload.KIND, *known, blob.written)
+            yield Blob("azure", account.location, blob.url, blob_upload.KIND, *known, blob.written, blob.kept)
 
 
 def _place(session: Session, options: AzureOptions, name: str) -> BlobPlace:
@@ -147,8 +155,8 @@ def _place(session: Session, options: AzureOptions, name: str) -> BlobPlace:
     return BlobPlace.at(session, service, options.container, name)
 
 
-def _delete_page_blob(session: Session, options: AzureOptions, url: str) -> None:
-    """Delete the blob at URL, which is one of the storage account of the options."""
+def _page_blob(session: Session, options: AzureOptions, url: str) -> BlobPlace:
+    """Return the place of the blob at URL, which is one of the storage account of the options."""
     account = storage.account(session, options)
     if not url.startswith(f"{account.endpoint}/"):
         raise UsageError(
@@ -156,7 +164,7 @@ def _delete_page_blob(session: Session, options: AzureOptions, url: str) -> None
         )
     path = unquote(urlsplit(url).path)[len(urlsplit(account.endpoint).path) :]
     container, _, name = path.lstrip("/").partition("/")
-    BlobPlace.at(session, storage.service(session, account), container, name).delete()
+    return BlobPlace.at(session, storage.service(session, account), container, name)
 
 
 def _disk_id(session: Session, disk_id: str) -> ResourceId:

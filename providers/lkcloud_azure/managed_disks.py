@@ -108,6 +108,19 @@ def make(session: Session, where: ResourceId, disk: "models.Disk") -> None:
     operations.wait(session, begun, doing=doing)
 
 
+def put_tag(session: Session, where: ResourceId, key: str, value: str) -> None:
+    """Let the disk have the tag KEY with VALUE; others stay as they are. A change says all tags."""
+    from azure.mgmt.compute import models
+
+    doing, disks = f"putting a tag on {where.names[-1]}", session.compute.disks
+    shown = session.call(doing, lambda: disks.get(where.group, where.names[-1]))
+    change = models.DiskUpdate(tags={**(shown.tags or {}), key: value})
+    begun = operations.begin(
+        session, doing, lambda **how: disks.begin_update(where.group, where.names[-1], change, **how)
+    )
+    operations.wait(session, begun, doing=doing)
+
+
 def grant(session: Session, where: ResourceId) -> str:
     """Return a URL by which the disk can be written."""
     from azure.mgmt.compute import models

@@ -29,6 +29,9 @@ STAGE = "lkcloud-stage"
 CREATED = "lkcloud-created"
 """Tag: when a managed image was made, or something for a test machine, as ISO 8601 has it; Azure does not tell it."""
 
+KEPT = "lkcloud-kept"
+"""Tag of a disk that a push has left on purpose: `yes`."""
+
 FAMILY = "lkcloud-family"
 """Tag of a managed image: what it is one of a row of; a version has its image definition."""
 

@@ -26,6 +26,9 @@ COMPLETE = "lkcloud_complete"
 whether all is written, `yes` or `no`. A name of metadata is one of C#
 (https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata)."""
 
+KEPT = "lkcloud_kept"
+"""Metadata of a page blob that a push has left on purpose: `yes`."""
+
 YES, NO = "yes", "no"
 
 _GONE = 180.0
@@ -54,6 +57,11 @@ class PageBlob:
     def digest(self) -> str:
         """The content digest of that image."""
         return self.metadata.get(DIGEST, "")
+
+    @property
+    def kept(self) -> bool:
+        """Whether it was left on purpose."""
+        return self.metadata.get(KEPT) == YES
 
     @property
     def complete(self) -> bool:
@@ -155,6 +163,14 @@ class BlobPlace:
                     return False
                 raise
         return True
+
+    def keep(self) -> None:
+        """Say in the metadata that the blob was left on purpose; one that is gone is no error."""
+        blob = self.find()
+        if blob is not None:
+            self.session.call(
+                f"marking {self.url}", lambda: self.client.set_blob_metadata({**blob.metadata, KEPT: YES})
+            )
 
     def delete(self) -> None:
         """Delete the blob and its snapshots; one that is gone is no error."""

@@ -91,7 +91,9 @@ def register(session: Session, options: AzureOptions, source: Source, blob: Blob
             if _blames_upload(error) and not options.keep_upload:
                 _remove(session, options, blob, run)
             raise
-    if not options.keep_upload:
+    if options.keep_upload:
+        _keep(session, options, blob, run)
+    else:
         _remove(session, options, blob, run)
     return image
 
@@ -116,6 +118,14 @@ def _remove(session: Session, options: AzureOptions, blob: Blob, run: Run) -> No
         leftovers.delete(session, options, blob)
     except LkcloudError as error:
         run.reporter.warn(f"{blob.id} is left behind: {error.message}")
+
+
+def _keep(session: Session, options: AzureOptions, blob: Blob, run: Run) -> None:
+    """Mark what is left on purpose; an identity that may not leaves it unmarked, and the user is told."""
+    try:
+        leftovers.keep(session, options, blob)
+    except LkcloudError as error:
+        run.reporter.warn(f"{blob.id} is not marked as kept: {error.message}")
 
 
 def _blames_upload(error: LkcloudError) -> bool:

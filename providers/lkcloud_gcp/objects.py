@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
+KEPT = "lkcloud-kept"
+"""Metadata of a tarball that a push has left on purpose: `yes`."""
+
 KIND = "object"
 """Kind of a Blob that is one object; its id is gs://BUCKET/OBJECT#GENERATION."""
 
@@ -184,7 +187,8 @@ def side_by_side(call: Callable[[T], R], items: Iterable[T]) -> list[R]:
 
 def blob_of(stored: Stored, region: str, name: str, digest: str) -> Blob:
     """Return an object as the house knows it, for the image NAME."""
-    return Blob("gcp", region, f"{stored.url}#{stored.generation}", KIND, name, digest, created=stored.written)
+    kept = stored.metadata.get(KEPT) == "yes"
+    return Blob("gcp", region, f"{stored.url}#{stored.generation}", KIND, name, digest, "", stored.written, kept)
 
 
 def parse(blob_id: str) -> tuple[str, str, int]:
@@ -193,6 +197,21 @@ def parse(blob_id: str) -> tuple[str, str, int]:
     if match is None:
         raise UsageError(f"gcp: {blob_id!r} is no object", hint="give gs://BUCKET/OBJECT#GENERATION")
     return match["bucket"], match["name"], int(match["generation"])
+
+
+def keep(session: Session, blob: Blob) -> None:
+    """Mark the object that BLOB means as left on purpose."""
+    bucket, name, generation = parse(blob.id)
+
+    def ask(*, timeout: float, retry: None) -> None:
+        shown = session.storage.bucket(bucket).blob(name, generation=generation)
+        shown.reload(timeout=timeout, retry=retry)
+        if (shown.metadata or {}).get(KEPT) == "yes":
+            return
+        shown.metadata = {**(shown.metadata or {}), KEPT: "yes"}
+        shown.patch(if_metageneration_match=shown.metageneration, timeout=timeout, retry=retry)
+
+    session.call(f"marking gs://{bucket}/{name}", ask)
 
 
 def remove(session: Session, blob: Blob) -> None:

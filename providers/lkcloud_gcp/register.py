@@ -231,13 +231,15 @@ class Registration:
             raise _explained(answer) from answer
 
     def _remove(self, blob: Blob, run: Run) -> None:
-        """Remove the tarball; an identity that may not leaves it, and the user is told."""
-        if self.options.keep_object:
-            return
+        """Remove the tarball, or mark it as kept; an identity that may not leaves it, and the user is told."""
         try:
-            objects.remove(self.session, blob)
+            if self.options.keep_object:
+                objects.keep(self.session, blob)
+            else:
+                objects.remove(self.session, blob)
         except LkcloudError as error:
-            run.reporter.warn(f"{blob.id} is left behind: {error.message}")
+            what = "not marked as kept" if self.options.keep_object else "left behind"
+            run.reporter.warn(f"{blob.id} is {what}: {error.message}")
 
 
 def _explained(error: Exception) -> Exception:

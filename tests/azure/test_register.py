@@ -13,7 +13,7 @@ from lkcloud.disk import Disk
 from lkcloud.errors import Conflict, LkcloudError, NotFound, Refused, Unreachable, UsageError
 from lkcloud.provider import Blob, Run
 from lkcloud.transfer.journal import Journal
-from lkcloud_azure import images, naming
+from lkcloud_azure import images, leftovers, naming
 from lkcloud_azure.register import register
 from lkcloud_azure.sandbox import AzureStandIn, Seen
 from lkcloud_azure.sandbox.errors import ApiError
@@ -119,8 +119,29 @@ def test_the_upload_goes_when_the_image_is_there(
 def test_the_upload_stays_if_it_is_to_be_kept(
     azure: AzureStandIn, session: Session, disk: Disk, blob: Blob, run: Run
 ) -> None:
+    assert [one.kept for one in leftovers.leftovers(session, options_of(), "image")] == [False]
     registered(session, disk, blob, run, keep_upload=True)
     assert is_there(azure, blob)
+    [left] = leftovers.leftovers(session, options_of(), "image")
+    assert (left.id, left.name, left.kept) == (blob.id, "image", True)
+
+
+def test_a_page_blob_stays_as_well(azure: AzureStandIn, session: Session, disk: Disk, run: Run) -> None:
+    blob = put_blob(session, azure)
+    chosen = {"method": "blob", "storage_account": "lkcloudsandbox"}
+    registered(session, disk, blob, run, keep_upload=True, **chosen)
+    [left] = leftovers.leftovers(session, account_options(), "image")
+    assert (left.id, left.state, left.kept) == (blob.id, "complete", True)
+
+
+def test_an_upload_that_cannot_be_marked_as_kept_is_told(
+    azure: AzureStandIn, session: Session, disk: Disk, blob: Blob, run: Run
+) -> None:
+    refuse(azure, "Disks.Update", ApiError(403, "AuthorizationFailed", "The client does not have authorization."))
+    noting = Noting()
+    assert registered(session, disk, blob, Run(run.journal, noting), keep_upload=True).ready
+    [warning] = noting.warnings
+    assert "is not marked as kept" in warning
 
 
 def test_an_upload_that_may_not_be_removed_is_told(

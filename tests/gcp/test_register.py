@@ -14,11 +14,22 @@ from lkcloud.errors import Conflict, LkcloudError, NotFound, Refused, Unreachabl
 from lkcloud.provider import Blob, Run
 from lkcloud.sandbox.http import Response
 from lkcloud.sandbox.tinydisk import write_tiny_disk
-from lkcloud_gcp import images, naming
+from lkcloud_gcp import GcpOptions, images, leftovers, naming
 from lkcloud_gcp.sandbox import GcpStandIn
 from lkcloud_gcp.sandbox.errors import ApiError
 from lkcloud_gcp.session import Session
-from tests.gcp.imaging import DIGEST, GIB, OTHER_DIGEST, Interrupting, hold, is_there, put, registration, tarball
+from tests.gcp.imaging import (
+    BUCKET,
+    DIGEST,
+    GIB,
+    OTHER_DIGEST,
+    Interrupting,
+    hold,
+    is_there,
+    put,
+    registration,
+    tarball,
+)
 from tests.gcp.pushing import Noting, answer, counted, lose_answers, refuse
 
 KEY = "projects/p/locations/us/keyRings/r/cryptoKeys/k"
@@ -117,8 +128,25 @@ def test_the_tarball_goes_when_the_image_is_ready(
 def test_the_tarball_stays_if_it_is_to_be_kept(
     gcp: GcpStandIn, session: Session, disk: Disk, blob: Blob, run: Run
 ) -> None:
+    options = GcpOptions(bucket=BUCKET)
+    assert [one.kept for one in leftovers.leftovers(session, options, "image")] == [False]
+    lose_answers(gcp, "objects.patch")
     registration(session, disk, keep_object=True).register(blob, run)
     assert is_there(gcp, blob)
+    [left] = leftovers.leftovers(session, options, "image")
+    assert (left.id, left.kept) == (blob.id, True)
+    leftovers.delete(session, options, left)
+    assert not is_there(gcp, blob)
+
+
+def test_a_tarball_that_cannot_be_marked_as_kept_is_told(
+    gcp: GcpStandIn, session: Session, disk: Disk, blob: Blob, run: Run
+) -> None:
+    refuse(gcp, "objects.patch", ApiError(403, "forbidden", "no storage.objects.update access"))
+    noting = Noting()
+    assert registration(session, disk, keep_object=True).register(blob, Run(run.journal, noting)).ready
+    [warning] = noting.warnings
+    assert "is not marked as kept" in warning
 
 
 def test_a_tarball_that_may_not_be_removed_is_told(
