@@ -76,7 +76,7 @@ def providers(
     SETTINGS.json = as_json
     import json
 
-    from lkcloud.provider import capabilities
+    from lkcloud.capabilities import capabilities
 
     table = {cloud: capabilities(registry.load(cloud)) for cloud in registry.clouds()}
     if as_json:
@@ -119,7 +119,7 @@ def _group(verb: str, text: str) -> typer.Typer:
 
 
 def _can(cloud: str, verb: str) -> bool:
-    from lkcloud.provider import capabilities
+    from lkcloud.capabilities import capabilities
 
     return verb in capabilities(registry.load(cloud))
 
