@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lkcloud.errors import LkcloudError, NotAuthenticated, NotFound, Refused, Unreachable, UsageError
 from lkcloud.provider import Finding, Source
-from lkcloud_azure import checks_storage, gallery, images, permissions, resource_group
+from lkcloud_azure import checks_storage, gallery, images, permission_checks, permissions, resource_group
 from lkcloud_azure.naming import COMPUTE, NETWORK, STORAGE
 from lkcloud_azure.options import AzureOptions, region_name
 from lkcloud_azure.session import Session
@@ -155,7 +155,7 @@ def _group(session: Session, options: AzureOptions, shown: "models.ResourceGroup
             f"the resource group {name} is being deleted", "wait until it is gone, or give another --resource-group"
         )
         return
-    yield from permissions.in_group(session, name, permissions.of_group(options))
+    yield from permission_checks.in_group(session, name, permissions.of_group(options))
 
 
 def _gallery(session: Session, options: AzureOptions, region: str | None) -> Iterator[Finding]:
@@ -175,9 +175,9 @@ def _gallery(session: Session, options: AzureOptions, region: str | None) -> Ite
                 f"the gallery {options.gallery} is in {home}, and shows the public nothing that is made in {region}",
                 f"give --location {home}, or leave --public out",
             )
-        yield from permissions.on_resource(session, place, permissions.of_gallery(options))
+        yield from permission_checks.on_resource(session, place, permissions.of_gallery(options))
     elif resource_group.find(session, options.gallery_group) is not None:
-        yield from permissions.in_group(session, options.gallery_group, permissions.of_gallery(options))
+        yield from permission_checks.in_group(session, options.gallery_group, permissions.of_gallery(options))
 
 
 def _quota(session: Session, options: AzureOptions, source: Source, region: str) -> Iterator[Finding]:

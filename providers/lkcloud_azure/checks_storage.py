@@ -8,7 +8,7 @@ accounts have page blobs.
 from collections.abc import Iterator
 
 from lkcloud.provider import Finding
-from lkcloud_azure import permissions
+from lkcloud_azure import permission_checks, permissions
 from lkcloud_azure.naming import ResourceId
 from lkcloud_azure.options import AzureOptions, region_name
 from lkcloud_azure.plain import word
@@ -63,4 +63,4 @@ def check(session: Session, options: AzureOptions, region: str | None) -> Iterat
             obstacle=False,
         )
     actions, data_actions = permissions.of_account(options)
-    yield from permissions.on_resource(session, place, actions, data_actions)
+    yield from permission_checks.on_resource(session, place, actions, data_actions)
