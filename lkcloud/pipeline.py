@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lkcloud.disk import BLOCK, Content, Disk
 from lkcloud.disk.inspect import inspect
+from lkcloud.disk.readiness.foresight import foreseen
 from lkcloud.errors import Conflict, LkcloudError, NotAuthenticated, Refused, Unreachable, UsageError
 from lkcloud.life import withdrawal
 from lkcloud.provider import (
@@ -21,6 +22,7 @@ from lkcloud.provider import (
     Promotes,
     Protects,
     Provider,
+    Requires,
     Run,
     Shares,
     Source,
@@ -94,7 +96,7 @@ def plan(
 ) -> Plan:
     """Find out what a push would do, making nothing; every finding is returned and none is raised."""
     source = Source(disk=disk, name=name, facts=inspect(disk), description=description)
-    findings = list(provider.validate(source))
+    findings = [*provider.validate(source), *_foreseen(provider, source)]
     error: type[LkcloudError] | None = UsageError if _obstacles(findings) else None
     if error is None:
         findings += _check(provider, source, run)
@@ -128,7 +130,7 @@ def push(
         return Pushed(image, source, made, run.tally.sent - before, time.monotonic() - began)
 
     source = Source(disk=disk, name=name, facts=inspect(disk), description=description)
-    _require(provider.validate(source), run.reporter, UsageError)
+    _require([*provider.validate(source), *_foreseen(provider, source)], run.reporter, UsageError)
     _require(_check(provider, source, run), run.reporter, Refused)
     source = replace(source, digest=_read(disk, run).digest)
     existing = provider.find(name)
@@ -203,6 +205,14 @@ def _has_left(provider: Provider, name: str, error: LkcloudError, *, uploaded: b
         return next(iter(provider.leftovers(name)), None) is not None
     except LkcloudError:
         return False  # The first error is the one to tell.
+
+
+def _foreseen(provider: Provider, source: Source) -> Iterator[Finding]:
+    """Yield what the disk itself shows of how it will fare there: no obstacle, since it may know better."""
+    if isinstance(provider, Requires):
+        for check in foreseen(provider.name, provider.needs(), source.disk, source.facts):
+            hint = check.hint or "see `lkcloud inspect --for`"
+            yield Finding(f"{check.aspect}: {check.what}", hint, obstacle=False)
 
 
 def _check(provider: Provider, source: Source, run: Run) -> list[Finding]:
