@@ -18,8 +18,9 @@ from lkcloud.cli.push import Json, Sandbox, speaking
 from lkcloud.cli.settings import SETTINGS
 from lkcloud.errors import LkcloudError
 from lkcloud.life import collect
-from lkcloud.life.collect import YOUNG, Leftover
+from lkcloud.life.collect import YOUNG, Leftover, Place
 from lkcloud.life.doing import Outcome
+from lkcloud.life.local import ThisMachine
 from lkcloud.provider import Blob, Provider, Used
 from lkcloud.reporting import Reporter
 
@@ -36,6 +37,15 @@ All = Annotated[
     typer.Option("--all", help="Also what the cloud tells no date of, be it ever so young.", show_default=False),
 ]
 
+Local = Annotated[
+    bool,
+    typer.Option(
+        "--local",
+        help="Also what is on this machine: cached images, uploads that the journal remembers.",
+        show_default=False,
+    ),
+]
+
 
 @dataclass
 class _Search:
@@ -44,20 +54,20 @@ class _Search:
     older_than: timedelta
     undated: bool
     reporter: Reporter
-    providers: dict[str, Provider] = field(default_factory=dict)
+    places: dict[str, Provider | Place] = field(default_factory=dict)
     found: dict[str, tuple[Leftover, ...]] = field(default_factory=dict)
     errors: dict[str, LkcloudError] = field(default_factory=dict)
 
-    def look(self, provider: Provider) -> None:
-        """Look for what was left on the cloud of PROVIDER."""
+    def look(self, place: Provider | Place) -> None:
+        """Look for what was left in a PLACE."""
         now = datetime.now(UTC)
-        found = collect.plan(provider, older_than=self.older_than, undated=self.undated, now=now)
-        self.providers[provider.name], self.found[provider.name] = provider, found
+        found = collect.plan(place, older_than=self.older_than, undated=self.undated, now=now)
+        self.places[place.name], self.found[place.name] = place, found
 
     def carry_out(self) -> Iterator[Outcome[Leftover]]:
         """Remove what is to go, and yield what came of each."""
-        for cloud, leftovers in self.found.items():
-            yield from collect.carry_out(self.providers[cloud], leftovers)
+        for name, leftovers in self.found.items():
+            yield from collect.carry_out(self.places[name], leftovers)
 
 
 def command() -> Any:
@@ -87,6 +97,7 @@ def _gc(
     clouds: Clouds = None,
     older_than: OlderThan = None,
     undated: All = False,
+    local: Local = False,
     yes: Yes = False,
     dry_run: DryRun = False,
     sandbox: Sandbox = False,
@@ -113,6 +124,8 @@ def _gc(
             reporter.note(f"{cloud} is left out: the Python package {error.name} is not installed")
         except LkcloudError as error:
             search.errors[cloud] = error
+    if local:
+        search.look(ThisMachine())
     rows = [_row(one) for leftovers in search.found.values() for one in leftovers]
     outcomes = settle(rows, search.carry_out, reporter, yes=yes, dry_run=dry_run, as_json=as_json)
     if as_json:

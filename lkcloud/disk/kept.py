@@ -68,8 +68,22 @@ def remove_old(folder: Path, most: int) -> None:
             elif time.time_ns() - used_ns > _JUST_MADE_NS:
                 _remove_unused(entry, entry)
     for _, entry in sorted(kept, reverse=True)[most:]:
+        remove_unused(entry)
+
+
+def entries(folder: Path) -> list[Path]:
+    """Return the entries of FOLDER, those used longest ago first, and what killed runs have left among them."""
+    found: list[tuple[int, Path]] = []
+    for entry in folder.iterdir() if folder.exists() else ():
         with contextlib.suppress(FileNotFoundError):
-            _remove_unused(entry, next(entry.iterdir(), entry))
+            found.append((entry.stat().st_mtime_ns, entry))
+    return [entry for _, entry in sorted(found)]
+
+
+def remove_unused(entry: Path) -> None:
+    """Remove ENTRY unless somebody uses it or makes it; one that is gone is no error."""
+    with contextlib.suppress(FileNotFoundError):
+        _remove_unused(entry, entry if entry.name.startswith(_NEW) else next(entry.iterdir(), entry))
 
 
 def _remove_unused(entry: Path, locked: Path) -> None:

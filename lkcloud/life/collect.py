@@ -4,6 +4,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from lkcloud.errors import UsageError
 from lkcloud.life import age
@@ -23,7 +24,24 @@ class Leftover:
     reason: str
 
 
-def plan(provider: Provider, *, older_than: timedelta, undated: bool, now: datetime) -> tuple[Leftover, ...]:
+class Place(Protocol):
+    """Where something can have been left: a cloud, or this machine."""
+
+    @property
+    def name(self) -> str:
+        """The word for it."""
+        ...
+
+    def leftovers(self, name: str) -> Iterator[Blob]:
+        """Yield what is left of images called NAME ("" = of any name)."""
+        ...
+
+    def delete(self, resource: Blob) -> None:
+        """Remove what was left; what is gone is no error."""
+        ...
+
+
+def plan(provider: Provider | Place, *, older_than: timedelta, undated: bool, now: datetime) -> tuple[Leftover, ...]:
     """Return what pushes of all names have left, removing nothing.
 
     What is at least OLDER_THAN goes, and what has no date if UNDATED says so; what was left on purpose stays. Raises
@@ -34,7 +52,7 @@ def plan(provider: Provider, *, older_than: timedelta, undated: bool, now: datet
     return tuple(_judged(blob, older_than, now, undated=undated) for blob in provider.leftovers(""))
 
 
-def carry_out(provider: Provider, leftovers: Iterable[Leftover]) -> Iterator[Outcome[Leftover]]:
+def carry_out(provider: Provider | Place, leftovers: Iterable[Leftover]) -> Iterator[Outcome[Leftover]]:
     """Remove those of LEFTOVERS that are to go, and yield what came of each."""
     yield from each((one for one in leftovers if one.goes), lambda one: provider.delete(one.blob))
 

@@ -92,6 +92,11 @@ class Journal:
             finally:
                 transfer.release()
 
+    def unfinished(self) -> list[tuple[str, float]]:
+        """Return the keys of the uploads that are remembered and when each began, seconds since 1970, oldest first."""
+        rows = self.fetch("SELECT key, begun FROM transfer ORDER BY begun, key")
+        return [(str(key), float(str(begun))) for key, begun in rows]
+
     def fetch(self, statement: str, *values: str | float) -> list[tuple[object, ...]]:
         """Run one STATEMENT as a transaction of its own, and return its rows."""
         with self._lock, self._explained():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lkcloud.paths import cache_dir
 from lkcloud_aws.sandbox import AwsStandIn
 from lkcloud_aws.session import Session as AwsSession
 from lkcloud_gcp.sandbox import GcpStandIn
@@ -73,6 +74,18 @@ def test_what_cannot_be_removed_is_told(lkcloud: Command, gcp: GcpStandIn) -> No
     assert [is_there(gcp, first), is_there(gcp, second)] == [True, False]
     refuse(gcp, "objects.delete", ApiError(403, "forbidden", "does not have storage.objects.delete access"))
     assert "storage.objects.delete" in lkcloud("gc", "gcp", *NAMED, "--older-than", "0s", "--yes", code=3).stderr
+
+
+@pytest.mark.usefixtures("aws")
+def test_what_is_on_this_machine_goes_only_if_that_is_wanted(lkcloud: Command) -> None:
+    entry = cache_dir() / "unpacked" / "entry"
+    entry.mkdir(parents=True)
+    (entry / "disk.raw").write_bytes(b"disk")
+    assert lkcloud("gc", "aws", "--older-than", "0s", "--yes").stdout == ""
+    assert "keep    local" in lkcloud("gc", "aws", "--local", "--yes").stdout
+    assert entry.exists()
+    assert "remove  local" in lkcloud("gc", "aws", "--local", "--older-than", "0s", "--yes").stdout
+    assert not entry.exists()
 
 
 def test_bad_input(lkcloud: Command) -> None:
