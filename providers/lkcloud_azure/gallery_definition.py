@@ -182,6 +182,10 @@ def request(options: AzureOptions, source: Source, name: str, region: str) -> "m
         CONTROLLERS: ", ".join(features.disk_controller_types(options, source.facts)),
         ACCELERATED: str(options.accelerated_network),
     }
+    if generation == "V1":
+        # It has SCSI, which is meant where nothing is said; of machines of V1 no controller may be said at all
+        # (microsoft/lisa#2628), and of definitions that is not known.
+        del values[CONTROLLERS]
     return models.GalleryImage(
         location=region,
         tags=options.tags,

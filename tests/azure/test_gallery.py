@@ -123,8 +123,9 @@ def test_a_first_generation_has_no_nvme(session: Session, disk: Disk, run: Run) 
     ensure(session, disk, run, create_gallery=True, hyper_v_generation="V1")
     shown = definition(session)
     assert shown.properties.hyper_v_generation == "V1"
-    assert features(shown)["DiskControllerTypes"] == "SCSI"
-    assert features(shown)["SecurityType"] == "Standard"
+    assert features(shown) == {"SecurityType": "Standard", "IsAcceleratedNetworkSupported": "True"}
+    assert gallery_definition.controllers(shown) == ("SCSI",)
+    assert check(session, disk, hyper_v_generation="V1", disk_controller_type=("SCSI",)) == []
 
 
 def test_a_long_name_makes_a_shorter_offer(session: Session, disk: Disk, run: Run) -> None:
