@@ -172,6 +172,7 @@ def azurite(folder: Path, built: Build) -> Iterator[Azurite]:
         yield running
     finally:
         running.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _trust(certificate: Path) -> dict[str, str]:

@@ -132,7 +132,7 @@ def _page_blob(kind: str) -> tuple[Goal, ...]:
     contest = f"{page_blobs.PREFIX}{kind}"
     sink = f"{contest}{page_blobs.SINK}"
     azcopy = page_blobs.AZCOPY
-    what = f"Page blob, {kind} of data"
+    what = f"Page blob, {page_blobs.KINDS[kind]}"
     return (
         Goal(f"{what}, wall time to that of {azcopy}", 0.5, False, lambda m: m.wall_ratio(contest, azcopy)),
         Goal(f"{what}, bytes sent to those of {azcopy}", 1, False, lambda m: m.sent_to(sink, azcopy)),

@@ -20,8 +20,8 @@ PREFIX = "azure-"
 SINK = "-sink"
 """What the names of those end with whose server throws the pages away."""
 
-KINDS = ("runs", "scattered")
-"""Data in few long runs, and in thousands of places."""
+KINDS = {"runs": "long runs of data", "scattered": "scattered data"}
+"""Data in a dozen places, and in thousands; and the words for it."""
 
 AZCOPY = "azcopy"
 SDK = "upload_blob, 8 threads"
@@ -62,7 +62,7 @@ def contest(kind: str, disk: TestDisk, peers: Peers, server: BlobServer, *, thro
     where, suffix = ("thrown away", SINK) if thrown_away else ("to Azurite", "")
     return Contest(
         f"{PREFIX}{kind}{suffix}",
-        f"Page blob {where}, disk of {disk.size / GIB:.0f} GiB, {kind} of data",
+        f"Page blob {where}, disk of {disk.size / GIB:.0f} GiB, {KINDS[kind]}",
         contestants,
         server,
         disk.data / MIB,
