@@ -8,10 +8,9 @@ accounts have page blobs.
 from collections.abc import Iterator
 
 from lkcloud.provider import Finding
-from lkcloud_azure import permission_checks, permissions
-from lkcloud_azure.naming import ResourceId
+from lkcloud_azure import permission_checks, permissions, storage
+from lkcloud_azure.naming import ResourceId, word
 from lkcloud_azure.options import AzureOptions, region_name
-from lkcloud_azure.plain import word
 from lkcloud_azure.session import Session
 
 _KINDS = ("StorageV2", "Storage")
@@ -21,11 +20,7 @@ _KINDS = ("StorageV2", "Storage")
 def check(session: Session, options: AzureOptions, region: str | None) -> Iterator[Finding]:
     """Yield what stands in the way of a page blob in the account of OPTIONS, for an image in REGION."""
     name = options.storage_account
-    # Its resource group is not known, and need not be that of the image.
-    found = session.call(
-        f"looking for the storage account {name}",
-        lambda: next((one for one in session.storage.storage_accounts.list() if one.name == name), None),
-    )
+    found = storage.find(session, name or "")
     if found is None:
         yield Finding(
             f"the subscription has no storage account {name} that this identity may see",

@@ -2,7 +2,6 @@
 """What Azure and its SDK say, as one plain line that gives no secret away."""
 
 import re
-from enum import Enum
 from urllib.parse import urlsplit
 
 _LONGEST = 400
@@ -38,11 +37,6 @@ def on_the_line(error: Exception) -> str:
     """Return what an ERROR on the line says in the house's form, such as `HOST: Failed to resolve ...`."""
     text = one_line(plain_hosts(_words(error))) or type(error).__name__
     return text if text[1:2].isupper() else text[:1].lower() + text[1:]
-
-
-def word(value: Enum | str | None) -> str:
-    """Return a value of the API, which the SDK has as a member of an enumeration where it knows it; "" for None."""
-    return str(value.value if isinstance(value, Enum) else value or "")
 
 
 def plain_hosts(text: str) -> str:

@@ -18,6 +18,7 @@ from lkcloud_azure.session import Session
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken
+    from azure.mgmt.storage import models
     from azure.storage.blob import BlobServiceClient
 
 SCOPE = "https://storage.azure.com/.default"
@@ -68,6 +69,14 @@ class TokenAccess:
         return Credentials(self.url, {"Authorization": f"Bearer {token.token}"})
 
 
+def find(session: Session, name: str) -> "models.StorageAccount | None":
+    """Return the storage account called NAME, in whatever resource group of the subscription, if we may see it."""
+    return session.call(
+        f"looking for the storage account {name}",
+        lambda: next((one for one in session.storage.storage_accounts.list() if one.name == name), None),
+    )
+
+
 def account(session: Session, options: AzureOptions) -> Account:
     """Return the storage account of the options, in whatever resource group of the subscription it is.
 
@@ -76,10 +85,7 @@ def account(session: Session, options: AzureOptions) -> Account:
     name = options.storage_account
     if not name:
         raise UsageError("azure: --method blob needs a storage account", hint="give --storage-account")
-    found = session.call(
-        f"looking for the storage account {name}",
-        lambda: next((one for one in session.storage.storage_accounts.list() if one.name == name), None),
-    )
+    found = find(session, name)
     if found is None:
         raise NotFound(
             f"azure: the subscription {session.subscription} has no storage account {name} that this identity may see",
