@@ -5,7 +5,7 @@ LkcloudError            1   the run failed
 ├── UsageError          2   an option or a name that cannot be used
 ├── UnusableImage       2   an image that cannot be used
 │   └── ImageChanged    2   the image changed while it was read
-├── Incomplete          3   some of a release is there, and something required is not
+├── Incomplete          3   some of it is done, and something is not
 ├── NotAuthenticated    4   no credentials, or the cloud does not take them
 ├── BootFailed          5   the test machine did not boot
 ├── NotFound            1   the cloud has no such resource
@@ -55,7 +55,7 @@ class ImageChanged(UnusableImage):
 
 
 class Incomplete(LkcloudError):
-    """Some of a release is there, and something that is required is not."""
+    """Some of what was to be done is done, and something is not."""
 
     exit_code = PARTLY
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import typer
 
-from lkcloud.errors import PARTLY, LkcloudError
+from lkcloud.errors import Incomplete, LkcloudError
 from lkcloud.life import age
 
 if TYPE_CHECKING:
@@ -81,18 +81,17 @@ def end(
 ) -> None:
     """End the command if there are errors, those of OUTCOMES or OTHERS.
 
-    All are told. If nothing else came of it, the first is raised; else it is partly done, which is an exit code of its
-    own. WELL is how much was done besides OUTCOMES.
+    The first is raised, as Incomplete if something was done; the others are told. WELL is how much was done besides
+    OUTCOMES.
     """
     errors = [*others, *(one.error for one in outcomes if one.error is not None)]
     if not errors:
         return
-    partly = well + len(outcomes) + len(others) > len(errors)
-    for error in errors if partly else errors[1:]:
+    for error in errors[1:]:
         reporter.warn(f"{error.message} ({error.hint})")
-    if partly:
-        raise typer.Exit(PARTLY)
-    raise errors[0]
+    if well + len(outcomes) + len(others) == len(errors):
+        raise errors[0]
+    raise Incomplete(errors[0].message, hint=errors[0].hint)
 
 
 def _agreed(reporter: "Reporter", *, yes: bool, dry_run: bool, as_json: bool) -> bool:

@@ -55,7 +55,7 @@ def test_a_cloud_out_of_reach_does_not_keep_the_others_waiting(
     done = lkcloud("gc", *NAMED, "--older-than", "0s", "--yes", code=3)
     assert left.id in done.stdout
     assert "1 of 1 done" in done.stderr
-    assert "warning: aws: " in done.stderr
+    assert "error: aws: " in done.stderr
     found = json.loads(lkcloud("gc", *NAMED, "--json", code=3).stdout)
     assert [one["cloud"] for one in found["problems"]] == ["aws"]
     # Alone, its error is the command's.
@@ -70,7 +70,7 @@ def test_what_cannot_be_removed_is_told(lkcloud: Command, gcp: GcpStandIn) -> No
     first, second = put(GcpSession(), b"1"), put(GcpSession(), b"2", name="other")
     refuse(gcp, "objects.delete", ApiError(403, "forbidden", "does not have storage.objects.delete access"))
     done = lkcloud("gc", "gcp", *NAMED, "--older-than", "0s", "--yes", code=3)
-    assert "warning: gcp: " in done.stderr
+    assert "error: gcp: " in done.stderr
     assert [is_there(gcp, first), is_there(gcp, second)] == [True, False]
     refuse(gcp, "objects.delete", ApiError(403, "forbidden", "does not have storage.objects.delete access"))
     assert "storage.objects.delete" in lkcloud("gc", "gcp", *NAMED, "--older-than", "0s", "--yes", code=3).stderr

@@ -199,11 +199,11 @@ class Scene:
         self._pipe(self._forks.stdout).close()
         self.ground.cloud.stop()
 
-    def requests(self) -> list[str]:
-        """Return the operations of a push that nobody kills."""
+    def requests(self, *, testing: bool = False) -> list[str]:
+        """Return the operations of a push that nobody kills; one that is TESTING boots its image."""
         self._fresh()
         self.traffic.clear()
-        self._push(Executioner(Moment(number=-1)))
+        self._push(Executioner(Moment(number=-1)), testing=testing)
         return self.traffic.operations()
 
     def scratch(self) -> int:
@@ -211,11 +211,11 @@ class Scene:
         self.requests()
         return self.traffic.received(*self.ground.data)
 
-    def seconds(self, *, testing: bool = False) -> float:
-        """Return how long a push takes that nobody kills; one that is TESTING boots its image."""
+    def seconds(self) -> float:
+        """Return how long a push takes that nobody kills."""
         self._fresh()
         started = time.monotonic()
-        self._push(Executioner(Moment(number=-1)), testing=testing)
+        self._push(Executioner(Moment(number=-1)))
         return time.monotonic() - started
 
     def kill(self, moment: Moment) -> Outcome:

@@ -15,7 +15,9 @@ import pytest
 
 from lkcloud.sandbox.qemu import missing
 from tests.faults.grounds import GROUNDS
-from tests.faults.killing import Collected, Moment, Scene, own_cache, scene
+from tests.faults.killing import Collected, Moment, Phase, Scene, own_cache, scene
+
+PHASES: tuple[Phase, ...] = ("before", "after")
 
 needs_qemu = pytest.mark.skipif(
     bool(missing("x86_64", "uefi")), reason=f"needs the Debian packages {missing('x86_64', 'uefi')}"
@@ -28,12 +30,24 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 
 def collected(opened: Scene, *, times: int, seed: int) -> Iterator[Collected]:
-    """Kill a push at TIMES random moments, every second one while it may boot its image, and collect what it left."""
-    lengths = {testing: opened.seconds(testing=testing) for testing in (False, True)}
-    source = random.Random(seed)
-    for number in range(times):
-        testing = bool(number % 2)
-        yield opened.collect(Moment(seconds=source.uniform(0.01, lengths[testing])), testing=testing)
+    """Kill pushes at random until TIMES were killed, and collect what each has left.
+
+    By turns at a moment in time, and before or after a request of a push that boots its image: how long that takes
+    depends on what else the machine does, and a push that has ended before its moment was not killed.
+    """
+    length, requests = opened.seconds(), len(opened.requests(testing=True))
+    source, killed, tried = random.Random(seed), 0, 0
+    while killed < times and tried < 4 * times:
+        testing, tried = bool(tried % 2), tried + 1
+        phase = source.choice(PHASES)
+        moment = (
+            Moment(number=source.randint(1, requests), phase=phase)
+            if testing
+            else Moment(seconds=source.uniform(0.01, length))
+        )
+        outcome = opened.collect(moment, testing=testing)
+        killed += outcome.killed
+        yield outcome
 
 
 @pytest.mark.timeout(900)
@@ -68,11 +82,11 @@ def test_nothing_is_left_of_a_test_machine(way: str) -> None:
 @pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("way", GROUNDS)
 def test_nothing_is_left_of_pushes_that_are_killed_at_random(way: str) -> None:
-    """The long form: 20 random moments, in every second push of one that boots its image."""
+    """The long form: 20 random moments, half of them in pushes that boot their image."""
     with scene(way, blocks=GROUNDS[way].blocks) as opened:
         outcomes = list(collected(opened, times=20, seed=20))
     assert [outcome.line() for outcome in outcomes if outcome.wrong] == []
-    assert sum(outcome.killed for outcome in outcomes) >= 10
+    assert sum(outcome.killed for outcome in outcomes) == 20
 
 
 def main() -> int:
