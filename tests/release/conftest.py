@@ -8,10 +8,12 @@ from textwrap import dedent
 import pytest
 
 from lkcloud.sandbox.tinydisk import write_tiny_disk
+from tests.azure_standin import azure, serving_azure
+from tests.cli.conftest import lkcloud
 from tests.gcp_standin import gcp, serving_gcp
 from tests.standin import aws, serving
 
-__all__ = ["aws", "gcp", "serving", "serving_gcp"]
+__all__ = ["aws", "azure", "gcp", "lkcloud", "serving", "serving_azure", "serving_gcp"]
 
 Write = Callable[[str], Path]
 
