@@ -9,6 +9,7 @@ has died or the worker is to end, stops as by Ctrl-C, so that what it has begun 
 import asyncio
 import logging
 import pickle
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -117,6 +118,12 @@ class Jobs(WorkerPlugin):
         self._worker = worker
         self._runs: dict[str, _Run] = {}
         self._lock = threading.Lock()
+        if sys.version_info < (3, 12):
+            # Dask looks at the stacks of all threads a hundred times a second, to show where time goes; on Python 3.11
+            # that can stop the process for ever: https://github.com/dask/distributed/issues/8616
+            for name in ("profile", "profile-cycle"):
+                if (callback := worker.periodic_callbacks.pop(name, None)) is not None:
+                    callback.stop()
 
     def transition(self, key: object, start: str, finish: str, **more: object) -> None:
         """Stop a job whose result nobody waits for any more: whoever asked for it has gone."""
