@@ -121,7 +121,7 @@ class Image:
     """What it stands on and is deleted with."""
     tags: tuple[tuple[str, str], ...] = ()
     withdrawn: datetime | None = None
-    """When it was taken from all users, to be deleted later; None if it was not."""
+    """When it was taken from all users, to be deleted later; None if it was not, or somebody has undone that since."""
 
 
 @dataclass(frozen=True, slots=True)

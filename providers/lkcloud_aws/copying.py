@@ -220,7 +220,8 @@ class Copy:
             if found.state == "disabled":
                 raise Refused(
                     f"aws: the copy {image_id} in {self.session.region} is disabled",
-                    hint=f"enable it with `aws ec2 enable-image --image-id {image_id} --region {self.session.region}`",
+                    hint=f"enable it with `lkcloud deprecate aws {image_id} --region {self.session.region} "
+                    "--status active`",
                 )
             return found if found.ready else None
 

@@ -245,5 +245,6 @@ def _image(found: "ImageTypeDef", region: str) -> Image:
         created=datetime.fromisoformat(created) if created else None,
         blobs=tuple(Blob("aws", region, each, snapshots.KIND, name, digest) for each in ids if each),
         tags=tuple(sorted(tags.items())),
-        withdrawn=time_of(tags.get(WITHDRAWN, "")),
+        # Who has enabled it by other means needs it, and has left the tag.
+        withdrawn=time_of(tags.get(WITHDRAWN, "")) if found["State"] == "disabled" else None,
     )

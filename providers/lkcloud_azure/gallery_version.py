@@ -146,7 +146,8 @@ def image_of(shown: "models.GalleryImageVersion", architecture: str) -> Image:
         architecture=architecture,
         created=publishing.published_date if publishing else None,
         tags=tuple(sorted((shown.tags or {}).items())),
-        withdrawn=time_of(tag(shown.tags, WITHDRAWN)),
+        # Who has let `latest` lead to it again by other means needs it, and has left the tag.
+        withdrawn=time_of(tag(shown.tags, WITHDRAWN)) if excluded(shown) else None,
     )
 
 

@@ -22,6 +22,9 @@ READY = "READY"
 FAILED = "FAILED"
 DELETING = "DELETING"
 
+_OVER = ("OBSOLETE", "DELETED")
+"""States of a deprecation in which nothing new can be made of an image."""
+
 _BUSY = 600.0
 """Seconds to wait for an image at which another operation is at work."""
 
@@ -118,7 +121,8 @@ def image_of(shown: "compute_v1.Image") -> Image:
         architecture=shown.architecture,
         created=time(shown.creation_timestamp),
         tags=tuple(sorted(shown.labels.items())),
-        withdrawn=time_of(shown.labels.get(WITHDRAWN, "")),
+        # Who has made it active by other means needs it, and has left the label.
+        withdrawn=time_of(shown.labels.get(WITHDRAWN, "")) if shown.deprecated.state in _OVER else None,
     )
 
 

@@ -347,7 +347,7 @@ def test_a_disabled_copy_is_told(session: Session, image: Image) -> None:
     session.at(WEST).ec2.disable_image(ImageId=made.id)
     with pytest.raises(Refused, match="is disabled") as raised:
         copy(session, image, WEST)
-    assert "enable-image" in raised.value.hint
+    assert "--region us-west-2 --status active" in raised.value.hint
 
 
 def test_who_may_not_copy_is_told_what_to_allow(aws: AwsStandIn, session: Session, image: Image) -> None:

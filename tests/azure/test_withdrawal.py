@@ -161,6 +161,19 @@ def test_a_version_with_an_end_of_life_is_taken_back_as_well(
     assert held.end_of_life.startswith("2099-01-01")
 
 
+def test_who_lets_latest_lead_to_it_again_has_taken_it_back(
+    azure: AzureStandIn, session: Session, version: Image, run: Run
+) -> None:
+    withdraw(session, version, run)
+    held = azure.holdings.get(Version, version.id)
+    assert held is not None
+    held.excluded = False
+    assert found(session, version.id).withdrawn is None
+    withdraw(session, version, run)
+    assert found(session, version.id).withdrawn is not None
+    assert held.excluded
+
+
 def test_what_is_obsolete_keeps_the_mark(session: Session, version: Image, run: Run) -> None:
     withdraw(session, version, run)
     lifecycle.deprecate(session, found(session, version.id), Deprecation(Status.OBSOLETE), run)

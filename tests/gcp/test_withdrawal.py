@@ -11,6 +11,7 @@ from lkcloud.provider import Deprecation, Image, Run, Status
 from lkcloud_gcp import Gcp, GcpOptions, images, labels, lifecycle, naming, sharing, sweeping, withdrawal
 from lkcloud_gcp.sandbox import GcpStandIn
 from lkcloud_gcp.sandbox.errors import ApiError
+from lkcloud_gcp.sandbox.image import Deprecation as HeldDeprecation
 from lkcloud_gcp.session import Session
 from tests.gcp.imaging import hold
 from tests.gcp.pushing import Noting, counted, lose_answers, refuse
@@ -156,6 +157,8 @@ def test_what_a_label_says(gcp: GcpStandIn, session: Session) -> None:
     hold(gcp)
     when = datetime(2026, 11, 2, 3, 4, 5, tzinfo=UTC)
     gcp.holdings.engine.images["image"].labels[naming.WITHDRAWN] = naming.time_label(when)
+    assert found(session).withdrawn is None  # somebody has made it active, and not by lkcloud
+    gcp.holdings.engine.images["image"].deprecation = HeldDeprecation("OBSOLETE")
     assert found(session).withdrawn == when
     gcp.holdings.engine.images["image"].labels[naming.WITHDRAWN] = "yesterday"
     assert found(session).withdrawn is None
