@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lkcloud import errors, registry
+from lkcloud.capabilities import capabilities
 from lkcloud.cli.flags import flag
-from lkcloud.provider import capabilities
 from lkcloud.registry import variable
 from lkcloud.release.schema import manifest_schema, release_schema
 
@@ -74,7 +74,6 @@ def _exit_codes() -> str:
             [str(cls.exit_code), cls.__name__, (cls.__doc__ or "").splitlines()[0].rstrip(".")]
             for cls in sorted(found, key=lambda cls: cls.exit_code)
         ),
-        [str(errors.PARTLY), "", "partly done: what was not is told"],
         [str(errors.INTERRUPTED), "", "interrupted by Ctrl-C, SIGTERM or SIGHUP"],
     ]
     return _table(["code", "error", "meaning"], rows)
