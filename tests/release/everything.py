@@ -153,9 +153,9 @@ class Clouds:
         assert definition.properties is not None
         assert version.properties is not None
         assert version.id == image.id
-        sharing = client.galleries.get("myos", "myos").properties
-        assert sharing is not None
-        info = sharing.sharing_profile and sharing.sharing_profile.community_gallery_info
+        gallery = client.galleries.get("myos", "myos").properties
+        assert gallery is not None
+        info = gallery.sharing_profile.community_gallery_info if gallery.sharing_profile else None
         public = info is not None and VERSION in _listed(client, image, *(info.public_names or ()))
         architecture = {"x64": "x86_64", "Arm64": "arm64"}[word(definition.properties.architecture)]
         assert version.tags is not None
