@@ -68,7 +68,7 @@ def command(cloud: str) -> Callable[..., None]:
             raise UsageError(f"{output} is Packer's own file, which it writes as well", hint="give another --output")
         packer_manifest.require_addable(output)
         order = push.Order(
-            built.file, name, description, replacing, test, tuple(expect), timeout, keep, sandbox, dry_run, as_json
+            str(built.file), name, description, replacing, test, tuple(expect), timeout, keep, sandbox, dry_run, as_json
         )
         done = push.carry_out(cloud, order, ctx, values)
         if done:

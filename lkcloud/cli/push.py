@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -65,7 +64,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 class Order:
     """A push as the flags have it: IMAGE becomes the image NAME ("" = that of the file)."""
 
-    image: Path
+    image: str
+    """A path or a URL."""
     name: str
     description: str
     replacing: bool
@@ -95,7 +95,11 @@ def command(cloud: str) -> Callable[..., None]:
         *,
         ctx: typer.Context,
         image: Annotated[
-            Path, typer.Argument(metavar="IMAGE", help="A raw disk; or .gz, .xz, .zst, qcow2, VMDK, VHD(X).")
+            str,
+            typer.Argument(
+                metavar="IMAGE",
+                help="A raw disk; or .gz, .xz, .zst, qcow2, VMDK, VHD(X). A file, or a URL: s3://, gs://, https://",
+            ),
         ],
         name: Name = "",
         description: Description = "",
@@ -165,9 +169,12 @@ def carry_out(cloud: str, order: Order, ctx: typer.Context, values: Mapping[str,
         return Done(pushed, copies, booted)
 
 
-def default_name(image: Path) -> str:
-    """Return the file's name without the endings of images and compressions."""
-    return re.sub(r"(\.(raw|img|bin|qcow2|vmdk|vhdx?|gz|xz|zst))+$", "", image.name, flags=re.IGNORECASE) or image.name
+def default_name(image: str) -> str:
+    """Return the name of the file or object without the endings of images and compressions."""
+    from lkcloud.disk.objects import file_name
+
+    name = file_name(image)
+    return re.sub(r"(\.(raw|img|bin|qcow2|vmdk|vhdx?|gz|xz|zst))+$", "", name, flags=re.IGNORECASE) or name
 
 
 def speaking(cloud: str, *, sandbox: bool) -> "Reporter":

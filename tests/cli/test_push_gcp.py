@@ -8,6 +8,7 @@ import pytest
 
 from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud_gcp.sandbox import GcpStandIn
+from lkcloud_gcp.session import Session
 from tests.cli.conftest import Command
 
 
@@ -38,6 +39,17 @@ def test_an_image_lives_and_dies(lkcloud: Command, tiny: Path) -> None:
     lkcloud("delete", "gcp", "tiny", "--yes")
     assert "nothing called" in lkcloud("delete", "gcp", "tiny", "--yes").stderr
     assert lkcloud("list", "gcp").stdout == ""
+
+
+@pytest.mark.usefixtures("gcp")
+def test_an_image_by_the_url_of_an_object(lkcloud: Command, tiny: Path) -> None:
+    bucket = Session().storage.create_bucket("builds-9")
+    bucket.blob("night 7/tiny.raw").upload_from_filename(tiny)
+    tiny.unlink()
+    done = lkcloud("push", "gcp", "gs://builds-9/night 7/tiny.raw")
+    assert done.stdout == "tiny\n"
+    assert "fetch tiny.raw: " in done.stderr
+    assert "there is no object gs://builds-9/none" in lkcloud("push", "gcp", "gs://builds-9/none", code=1).stderr
 
 
 def test_an_image_is_promoted_and_shared_only_after_it_booted(gcp: GcpStandIn, lkcloud: Command, tiny: Path) -> None:
