@@ -84,15 +84,14 @@ class Grid:
             "LKCLOUD_CACHE_DIR": str(own / "cache"),
             "HOME": str(own),
         }
-        name = f"w{self._count}"
-        arguments = [self.address, "--no-nanny", "--nthreads", str(threads), "--memory-limit", "0", "--name", name]
+        arguments = [self.address, "--no-nanny", "--nthreads", str(threads), "--memory-limit", "0"]
         log = own / "log"
         process = self._dask("worker", [*arguments, "--local-directory", str(own)], {**folders, **environment}, log)
-        worker = Worker(process, _await(lambda: self._address(name), process, log), log)
+        worker = Worker(process, _await(lambda: _address(log), process, log), log)
         self.workers.append(worker)
         return worker
 
-    def client(self) -> "Client[Any] | Client":
+    def client(self) -> Client:
         """Return a client of our own, to look at the scheduler with."""
         return Client(self.address, set_as_default=False)
 
@@ -110,11 +109,6 @@ class Grid:
             self._scheduler.wait(10)
             self._scheduler = None
 
-    def _address(self, name: str) -> str:
-        with self.client() as client:
-            workers = client.scheduler_info(n_workers=-1)["workers"]
-        return next(address for address, worker in workers.items() if worker["name"] == name)
-
     def _dask(
         self, kind: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path
     ) -> "subprocess.Popen[bytes]":
@@ -128,6 +122,13 @@ class Grid:
                 stdout=output,
                 stderr=output,
             )
+
+
+def _address(log: Path) -> str:
+    """Return the address of a worker that has been registered. Raises ValueError if it has not yet."""
+    said = log.read_text()
+    said.index("Registered to:")
+    return said.partition("Start worker at:")[2].split()[0]
 
 
 def _await(look: Any, process: "subprocess.Popen[bytes] | None" = None, log: Path | None = None) -> Any:
