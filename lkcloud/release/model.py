@@ -43,8 +43,8 @@ def _text(value: object) -> object:
 
 
 Label = Annotated[str, AfterValidator(_label)]
-Labels = Annotated[tuple[Label, ...], BeforeValidator(_several)]
-Text = Annotated[str, BeforeValidator(_text)]
+Labels = Annotated[tuple[Label, ...], BeforeValidator(_several, json_schema_input_type=tuple[Label, ...] | str)]
+Text = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | float)]
 
 
 class BootTest(Entry):
@@ -52,7 +52,7 @@ class BootTest(Entry):
 
     expect: Annotated[
         tuple[str, ...],
-        BeforeValidator(_several),
+        BeforeValidator(_several, json_schema_input_type=tuple[str, ...] | str),
         AfterValidator(_patterns),
         Field(description="Regular expressions that the console must show, all of them; the usual words if none."),
     ] = ()

@@ -20,6 +20,8 @@ def release_schema() -> dict[str, Any]:
     """Return the schema of release files, with the options of the installed clouds."""
     schema = {"$schema": _DIALECT, "title": "lkcloud release", **_schema(Release)}
     definitions = schema["$defs"]
+    for definition in definitions.values():
+        _allow_variables(definition)
     clouds = registry.clouds()
     for cloud in clouds:
         options = _schema(registry.options_of(registry.load(cloud)))
@@ -49,6 +51,15 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
     schema: dict[str, Any] = model.model_json_schema(by_alias=True)
     schema.pop("title", None)
     return schema
+
+
+def _allow_variables(definition: dict[str, Any]) -> None:
+    """Let what is no text be given by `${VAR}` too."""
+    for key, field in definition.get("properties", {}).items():
+        if field.get("type") in ("boolean", "number", "integer"):
+            described = {name: field[name] for name in ("description", "default", "title") if name in field}
+            variable = {"type": "string", "pattern": r"\$\{"}
+            definition["properties"][key] = {**described, "anyOf": [_bare(field, described), variable]}
 
 
 def _lenient(options: dict[str, Any]) -> dict[str, Any]:
