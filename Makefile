@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Tests wait for machines and clouds more than they compute: one more than there are processors.
 WORKERS ?= $(shell expr $$(nproc) + 1)
 
-.PHONY: demo test test-long lint format bench docs lock setup clean
+.PHONY: demo test test-long lint format bench checkov docs lock setup clean
 
 demo: setup  ## push a disk to clouds on this machine, by each of their ways, and boot what came of it
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
@@ -32,6 +32,9 @@ docs: setup  ## write the generated parts of the documents anew
 
 bench: setup  ## time the transfers against the tools that people use today
 	@$(BIN)/python tests/bench/run.py
+
+checkov: setup  ## what Checkov, in an environment of its own, finds in terraform/
+	@PYTHON="$(PYTHON)" $(BIN)/python -m pytest -q -m long tests/terraform/test_checkov.py
 
 lock: setup  ## take the newest versions that pyproject.toml allows
 	@$(BIN)/pip install -q "uv>=0.9"
