@@ -8,13 +8,19 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol, TextIO
 
 from lkcloud.cli.terminal import size
 from lkcloud.release.events import EVENTS_VERSION, Event, PhaseEnded, Said, StageEnded, StageMoved
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""What a terminal acts on; a test machine's console may hold anything."""
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # a control sequence
+    r"|\x1b[]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # a control string, such as the title of a window
+    r"|\x1b[ -/]*[0-~]?"
+    r"|[\x00-\x08\x0a-\x1f\x7f-\x9f]"
+)
+"""What a terminal acts on (ECMA-48), except tabs; a test machine's console may hold anything."""
 
 
 class Display(Protocol):
@@ -92,9 +98,7 @@ class Plain:
         """Do nothing: every line is out."""
 
     def _print(self, line: str) -> None:
-        # A reader that has gone must not keep a run from cleaning up behind itself.
-        with contextlib.suppress(OSError):
-            print(line, file=self._stream, flush=True)
+        _print(line, self._stream)
 
 
 def lines(event: Event) -> Iterator[str]:
@@ -160,10 +164,15 @@ class JsonLines:
 
     def _write(self, document: object) -> None:
         with self._lock:
-            try:
-                print(json.dumps(document), file=self._stream, flush=True)
-            except OSError:
-                # Nobody reads any more, and the release goes on. What is left in the stream must go somewhere, or the
-                # process ends with an error: https://docs.python.org/3/library/signal.html#note-on-sigpipe
-                with contextlib.suppress(OSError):
-                    os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            _print(json.dumps(document), self._stream)
+
+
+def _print(line: str, stream: TextIO) -> None:
+    """Print LINE. A reader that has gone must not keep a run from going on, and from cleaning up behind itself."""
+    try:
+        print(line, file=stream, flush=True)
+    except OSError:
+        # What is left in the stream must go somewhere, or the process ends with an error:
+        # https://docs.python.org/3/library/signal.html#note-on-sigpipe
+        with contextlib.suppress(OSError), Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
