@@ -13,8 +13,10 @@ import shutil
 import struct
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -89,24 +91,31 @@ def kernel_release() -> str:
     return cached[-1].name.removeprefix("linux-image-")
 
 
-def initramfs(script: str) -> bytes:
-    """Return a gzip-compressed cpio archive with busybox and an /init that mounts what is usual and runs SCRIPT."""
+def init_script(script: str) -> str:
+    """Return a program for busybox's shell that mounts what is usual and runs SCRIPT."""
+    return (
+        f"#!/bin/sh\nmount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs devtmpfs /dev\n{script}\n"
+    )
+
+
+def initramfs(script: str, files: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
+    """Return a gzip-compressed cpio archive with busybox, an /init that runs SCRIPT, and FILES."""
     if not BUSYBOX.exists():
         pytest.skip("needs the Debian package busybox-static")
-    prologue = "mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs devtmpfs /dev"
     archive = [_cpio_entry(folder, 0o040755) for folder in ("bin", "dev", "proc", "sys")]
     archive += [
         _cpio_entry("dev/console", 0o020600, device=(5, 1)),
         _cpio_entry("bin/busybox", 0o100755, BUSYBOX.read_bytes()),
         *(_cpio_entry(f"bin/{name}", 0o120777, b"busybox") for name in ("sh", "mount", "poweroff", "uname", "sleep")),
-        _cpio_entry("init", 0o100755, f"#!/bin/sh\n{prologue}\n{script}\n".encode()),
+        _cpio_entry("init", 0o100755, init_script(script).encode()),
+        *(_cpio_entry(name, 0o100644, content) for name, content in files.items()),
         _cpio_entry("TRAILER!!!", 0),
     ]
     return gzip.compress(b"".join(archive), mtime=0)
 
 
-def unified_kernel_image(kernel_file: Path, initrd: bytes) -> bytes:
-    """Return systemd's stub with the sections of a unified kernel image."""
+def unified_kernel_image(kernel_file: Path, initrd: bytes, command_line: str = COMMAND_LINE) -> bytes:
+    """Return systemd's stub with the sections of a unified kernel image; without an initramfs if INITRD is empty."""
     if not EFI_STUB.exists():
         pytest.skip("needs the Debian package systemd-boot-efi")
     if shutil.which("objcopy") is None:
@@ -116,10 +125,11 @@ def unified_kernel_image(kernel_file: Path, initrd: bytes) -> bytes:
         contents = {
             "osrel": OS_RELEASE.encode(),
             "uname": kernel_file.name.removeprefix("vmlinuz-").encode(),
-            "cmdline": COMMAND_LINE.encode(),
+            "cmdline": command_line.encode(),
             "linux": kernel_file.read_bytes(),
-            "initrd": initrd,
         }
+        if initrd:
+            contents["initrd"] = initrd
         arguments = []
         # The stub ends below this address; the kernel of 14 MiB and more does not, so each section follows the other.
         address = 0x100000

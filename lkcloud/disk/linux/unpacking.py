@@ -146,6 +146,8 @@ def _lz4(feed: Feed) -> Iterator[bytes]:
         else:
             feed.skip(4)
             block = feed.take(length)
+            if not block:  # it was the unpacked size, which Linux's build puts behind the last block
+                return
             if len(block) < length:
                 raise Unreadable("its LZ4 data ends in the middle")
             yield lz4.block.decompress(block, uncompressed_size=_LZ4_BLOCK)
