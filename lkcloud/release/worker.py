@@ -119,8 +119,8 @@ class Jobs(WorkerPlugin):
         self._runs: dict[str, _Run] = {}
         self._lock = threading.Lock()
         if sys.version_info < (3, 12):
-            # Dask looks at the stacks of all threads a hundred times a second, to show where time goes; on Python 3.11
-            # that can stop the process for ever: https://github.com/dask/distributed/issues/8616
+            # Dask looks at the stacks of threads a hundred times a second, to show where time goes; on Python 3.11 that
+            # can stop the process for ever: https://github.com/dask/distributed/issues/8616
             for name in ("profile", "profile-cycle"):
                 if (callback := worker.periodic_callbacks.pop(name, None)) is not None:
                     callback.stop()
@@ -178,9 +178,9 @@ class Jobs(WorkerPlugin):
         """Yield the run of ORDER and a bench for it."""
         tell = self._listener(order.run)
         with self._lock:
-            # A release whose command has died says no more that it has ended.
+            # A release whose command has died says no more that it has ended. One that was stopped is remembered.
             for other in self._runs.values():
-                other.ended = other.ended or not other.benches
+                other.ended = other.ended or not (other.benches or other.stopped.is_set())
             run = self._runs.setdefault(order.run, _Run())
             run.ended = False
             bench = run.benches[order.key] = _WorkersBench(tell, run.disks, self._worker.address)

@@ -41,7 +41,7 @@ THREE_CLOUDS = """\
       test: false
 """
 LABELS = [f"{cloud}/{image}" for cloud in ("aws", "azure", "gcp") for image in ("one", "two")]
-NEVER = TWO_CLOUDS.replace("expect: release-boot-ok, timeout: 60", "expect: never said, timeout: 60")
+NEVER = TWO_CLOUDS.replace("expect: release-boot-ok, timeout: 60", "expect: never said, timeout: 240")
 
 
 @pytest.fixture
@@ -141,6 +141,28 @@ def test_a_worker_that_is_killed_is_replaced_by_another_and_nothing_is_made_twic
     assert made.problems == ()
     assert sorted(f"{one.cloud} {one.name} {one.id}".lower() for one in made.images) == images_there(session)
     assert [f"{one.target}/{one.image}" for one in made.images] == LABELS
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("disks")
+def test_workers_of_one_machine_share_a_journal(
+    clouds: Mapping[str, str], aws: AwsStandIn, write: Write, tmp_path: Path
+) -> None:
+    own = Grid(tmp_path / "own")
+    own.folder.mkdir()
+    try:
+        own.start()
+        for _ in range(2):
+            own.add({**clouds, "LKCLOUD_STATE_DIR": str(tmp_path / "state")})
+        with own.client() as onlooker:
+            fate = Fate(own, onlooker, "aws", "PutSnapshotBlock", 40)
+            aws.traffic.hooks.append(fate)
+            done = Command(write(THREE_CLOUDS), own.address, "--only", "aws").end()
+        assert (done.code, done.error, len(fate.killed)) == (0, "", 1)
+        # Two images of 25 blocks; of each the part that each of two workers was at is sent again.
+        assert aws.traffic.operations().count("PutSnapshotBlock") <= 2 * (25 + 2)
+    finally:
+        own.stop()
 
 
 def asked(traffic: Traffic, operation: str) -> threading.Semaphore:
@@ -247,8 +269,7 @@ def test_a_worker_that_is_to_end_leaves_its_jobs_to_others(
     tmp_path: Path,
 ) -> None:
     looked = asked(gcp.traffic, "instances.getSerialPortOutput")
-    text = TWO_CLOUDS.replace("timeout: 60", "timeout: 40").replace("release-boot-ok", "never said")
-    command = publish(write(text), "--only", "gcp")
+    command = publish(write(NEVER), "--only", "gcp")
     assert looked.acquire(timeout=60)
     (address,) = (one for one, keys in onlooker.processing().items() if keys)
     worker = next(one for one in grid.workers if one.address == address)

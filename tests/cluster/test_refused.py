@@ -36,7 +36,7 @@ def test_a_scheduler_that_is_not_there(path: Path) -> None:
     server.server_close()
     began = time.monotonic()
     done = Command(path, f"tcp://127.0.0.1:{port}").end()
-    assert time.monotonic() - began < 20  # 7 of them for the scheduler
+    assert time.monotonic() - began < 30  # 7 of them for the scheduler, and what a busy machine takes for the rest
     assert done.code == 1
     assert f"error: the scheduler tcp://127.0.0.1:{port} does not answer: " in done.error
     assert "refused" in done.error
