@@ -33,7 +33,7 @@ _MOST_URGENT: tuple[State, ...] = ("failed", "stopped", "held", "working", "wait
 _REFRESHES = 5
 """A second: what moves faster than that nobody reads."""
 
-_LONG_ID = re.compile(r"/\S{20,}(?=/)")
+_LONG_ID = re.compile(r"\S{20,}(?=/)")
 """Of the id of a resource all but its last part, which is enough in a line of its own."""
 
 _BAR = 20
