@@ -12,7 +12,7 @@ from types import MappingProxyType
 from lkcloud.disk.linux.menus import MOST_ENTRIES, MenuEntry
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-_DEVICE = re.compile(r"^\([^)]*\)")
+_DEVICE = re.compile(r"^\([^/]*")
 _MOST_LINES = 20_000
 _KERNEL_COMMANDS = ("linux", "linux16", "linuxefi")
 _INITRD_COMMANDS = ("initrd", "initrd16", "initrdefi")

@@ -2,7 +2,7 @@
 """The Linux system that a disk boots: what its kernel, initramfs and root file system have."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from lkcloud.disk.inspect.facts import DiskFacts, Partition
@@ -63,8 +63,13 @@ class LinuxSystem:
     root: Root | None = None
     has_root: bool = False
     """Whether a partition is, or may be, a root file system."""
-    agents: frozenset[str] = field(default_factory=frozenset)
+    agents_in_initramfs: frozenset[str] = frozenset()
     unread: tuple[str, ...] = ()
+
+    @property
+    def agents(self) -> frozenset[str]:
+        """The names of the agents that were found."""
+        return self.agents_in_initramfs | (self.root.agents if self.root else frozenset())
 
     @property
     def command_line(self) -> CommandLine | None:
@@ -185,7 +190,7 @@ def look_for_linux(
         initramfs_unknown=bool(boot and boot.initramfs) and initramfs is None,
         root=root,
         has_root=root is not None or any(_may_be_root(one) for one in facts.partitions),
-        agents=frozenset(in_initramfs | (root.agents if root else set())),
+        agents_in_initramfs=frozenset(in_initramfs),
         unread=tuple(unread),
     )
 
