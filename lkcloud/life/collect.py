@@ -60,8 +60,9 @@ def carry_out(provider: Provider | Place, leftovers: Iterable[Leftover]) -> Iter
 def _judged(blob: Blob, older_than: timedelta, now: datetime, *, undated: bool) -> Leftover:
     if blob.kept:
         return Leftover(blob, goes=False, reason="was left on purpose")
+    # However young something is, or ahead the cloud's clock, it is not younger than no time at all.
+    everything = not older_than
     if blob.created is None:
-        # However young it is, it is not younger than no time at all.
-        return Leftover(blob, undated or not older_than, "is of an age that the cloud does not tell")
+        return Leftover(blob, everything or undated, "is of an age that the cloud does not tell")
     old = now - blob.created
-    return Leftover(blob, old >= older_than, f"is {age.words(old)} old")
+    return Leftover(blob, everything or old >= older_than, f"is {age.words(old)} old")

@@ -37,14 +37,14 @@ def blob(number: int, hours: float | None, *, kept: bool = False) -> Blob:
 @pytest.mark.parametrize(
     ("hours", "undated", "goes"),
     [
-        (24, False, [True, False, False, False]),
-        (24, True, [True, False, True, False]),
-        (0, False, [True, True, True, False]),
-        (1000, True, [False, False, True, False]),
+        (24, False, [True, False, False, False, False]),
+        (24, True, [True, False, True, False, False]),
+        (0, False, [True, True, True, False, True]),
+        (1000, True, [False, False, True, False, False]),
     ],
 )
 def test_what_goes(hours: float, undated: bool, goes: list[bool]) -> None:
-    cloud = Cloud((blob(1, 24), blob(2, 23.9), blob(3, None), blob(4, 500, kept=True)))
+    cloud = Cloud((blob(1, 24), blob(2, 23.9), blob(3, None), blob(4, 500, kept=True), blob(5, -0.1)))
     found = collect.plan(cloud, older_than=hours * HOUR, undated=undated, now=NOW)  # type: ignore[arg-type]  # no more is asked
     assert [one.goes for one in found] == goes
     assert [one.reason for one in found] == [
@@ -52,6 +52,7 @@ def test_what_goes(hours: float, undated: bool, goes: list[bool]) -> None:
         "is 23 hours old",
         "is of an age that the cloud does not tell",
         "was left on purpose",
+        "is 0 seconds old",
     ]
 
 
