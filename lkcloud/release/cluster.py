@@ -34,7 +34,7 @@ _CONNECTING = 7.0
 """Seconds for reaching the scheduler."""
 
 _WAITING = 5.0
-"""Seconds for a first worker to come, and for workers to be told that a release has ended."""
+"""Seconds for a first worker to come, and for workers to be told that a release stops or has ended."""
 
 _SAME = ("lkcloud", "distributed")
 """Packages whose version must be the same everywhere: what is sent are objects of theirs."""
@@ -87,10 +87,8 @@ class Cluster(Executor):
             threading.Thread(target=self._stop_all, name="lkcloud-stop", daemon=True).start()
 
     def end(self) -> None:
-        """Let the workers close what they have open for this release; those that do not answer are not waited for."""
-        telling = threading.Thread(target=self._tell_workers, args=(worker.end,), name="lkcloud-end", daemon=True)
-        telling.start()
-        telling.join(_WAITING)
+        """Let the workers close what they have open for this release."""
+        self._tell_workers(worker.end)
 
     def _carry_out(self, order: Order) -> Any:
         if self._stopping.is_set():
@@ -142,9 +140,15 @@ class Cluster(Executor):
             self._client.cancel(idle)
 
     def _tell_workers(self, function: Callable[..., None]) -> None:
-        # Whoever cannot be reached notices that its work is no longer wanted.
-        with suppress(Exception):
-            self._client.run(function, self._run, on_error="ignore")
+        """Call FUNCTION on all workers, and wait for them a while; who cannot be reached notices by itself."""
+
+        def tell() -> None:
+            with suppress(Exception):
+                self._client.run(function, self._run, on_error="ignore")
+
+        telling = threading.Thread(target=tell, name="lkcloud-tell", daemon=True)
+        telling.start()
+        telling.join(_WAITING)
 
     def _explained(self, error: Exception) -> LkcloudError:
         if isinstance(error, KilledWorker):

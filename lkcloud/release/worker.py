@@ -69,7 +69,10 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an order came to: a value, or why there is none. No error is raised on a worker, since few can be sent."""
+    """What an order came to: a value, or why there is none. No error is raised on a worker, since few can be sent.
+
+    If it was STOPPED, the value is what it had made by then.
+    """
 
     value: Any = None
     failure: Failure | None = None

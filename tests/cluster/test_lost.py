@@ -221,7 +221,12 @@ def test_ctrl_c_stops_the_jobs_and_leaves_no_machine(
     done = command.end()
     assert done.code == 130
     assert removed(aws, gcp)  # by the time that the command has ended
-    assert not manifest(tmp_path).complete
+    left = manifest(tmp_path)
+    assert not left.complete
+    assert [(one.target, one.tested, one.shared) for one in left.images] == [
+        ("aws", False, False),
+        ("gcp", False, False),
+    ]
     tests = [event for event in done.events if (event["type"], event.get("stage")) == ("stage-ended", "boot test")]
     assert sorted((event["target"], event["failed"]) for event in tests) == [("aws", True), ("gcp", True)]
 
