@@ -4,9 +4,10 @@
 import re
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -88,6 +89,25 @@ class _Row:
             self.state = "done" if event.phase == "promote" else "ready"
 
 
+class _Screen:
+    """STREAM, as long as somebody has it open: a terminal that was closed must not keep jobs from cleaning up."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 class Table:
     """A live line for each job: its stage, how far that is, and what the cloud says of it.
 
@@ -98,7 +118,7 @@ class Table:
         self._rows: dict[str, _Row] = {}
         self._lock = Lock()
         self._closing = False
-        self._console = Console(file=stream, highlight=False)
+        self._console = Console(file=cast("TextIO", _Screen(stream)), highlight=False)
         self._live = Live(
             console=self._console,
             get_renderable=self._render,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a release shows: live lines on a terminal, plain ones elsewhere, JSON for programs."""
 
+import errno
 import io
 import json
 import os
@@ -57,8 +58,15 @@ def ended(
 class Terminal(io.StringIO):
     """A stream that is a terminal."""
 
+    closed_by_user = False
+
     def isatty(self) -> bool:
         return True
+
+    def write(self, text: str, /) -> int:
+        if self.closed_by_user:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().write(text)
 
     def lines(self) -> list[str]:
         """Return what it shows."""
@@ -314,6 +322,17 @@ def test_a_reader_that_has_gone_breaks_no_job(kind: Callable[[io.TextIOWrapper],
         for _ in range(3):
             shown(ended("aws", "make", "made", AMI))
         shown.close()
+
+
+def test_a_terminal_that_was_closed_breaks_no_job(on_terminal: OnTerminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, terminal = on_terminal()
+    table(job("aws"))
+    terminal.closed_by_user = True
+    table(said("aws", "login:"))
+    table(ended("aws", "make", "failed", error="no"))
+    table.say("interrupted")
+    time.sleep(0.5)  # it would be drawn some times
+    table.close()
 
 
 @pytest.mark.parametrize("passing", [False, True])
