@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lkcloud.disk.linux import cpio, unpacking
-from lkcloud.disk.linux.feed import Feed, File, Unreadable, pieces
+from lkcloud.disk.linux.feed import TOO_LARGE, Feed, File, Unreadable, pieces
 from lkcloud.disk.linux.modules import listed, module_of
 from lkcloud.disk.linux.paths import Pattern
 
@@ -17,6 +17,7 @@ MOST_BYTES = 768 * 1024 * 1024
 """Of one initramfs, unpacked; a whole system in one has a few hundred MiB."""
 
 _MOST_ENTRIES = 200_000
+_MOST_ARCHIVES = 1_000
 _MOST_MODULES = 20_000
 _MOST_LIST = 1024 * 1024
 
@@ -85,7 +86,7 @@ def read_initramfs(files: Sequence[File], patterns: Sequence[Pattern] = ()) -> I
 
 def _entries(packed: Feed) -> Iterator[cpio.Entry]:
     left = [MOST_BYTES]
-    while True:
+    for _ in range(_MOST_ARCHIVES):
         packed.skip_zeros()
         head = packed.peek(6)
         if not head:
@@ -94,10 +95,16 @@ def _entries(packed: Feed) -> Iterator[cpio.Entry]:
             yield from cpio.entries(packed)
         elif unpacking.form(head):
             inner = Feed(_limited(unpacking.unpack(packed), left))
-            while inner.skip_zeros() >= 0 and inner.peek(1):
+            for _ in range(_MOST_ARCHIVES):
+                inner.skip_zeros()
+                if not inner.peek(1):
+                    break
                 yield from cpio.entries(inner)
+            else:
+                raise Unreadable(TOO_LARGE)
         else:
             raise Unreadable("there is something else than cpio archives in it")
+    raise Unreadable(TOO_LARGE)
 
 
 def _limited(unpacked: Iterator[bytes], left: list[int]) -> Iterator[bytes]:
@@ -105,5 +112,5 @@ def _limited(unpacked: Iterator[bytes], left: list[int]) -> Iterator[bytes]:
     for piece in unpacked:
         left[0] -= len(piece)
         if left[0] < 0:
-            raise Unreadable("it is too large to be read whole")
+            raise Unreadable(TOO_LARGE)
         yield piece

@@ -14,7 +14,7 @@ from lkcloud.disk.inspect.facts import Architecture
 from lkcloud.disk.inspect.pe import efi_program
 from lkcloud.disk.inspect.window import printable
 from lkcloud.disk.linux import kernel_scan, unpacking
-from lkcloud.disk.linux.feed import PIECE, Feed, File, Part, Unreadable, pieces
+from lkcloud.disk.linux.feed import PIECE, TOO_LARGE, Feed, File, Part, Unreadable, pieces
 
 _ARM64_MAGIC = b"ARM\x64"
 _ARM64_MAGIC_OFFSET = 0x38
@@ -59,7 +59,7 @@ def read_kernel(file: File, wanted: Collection[str], *, unpack: bool = True) -> 
     except Unreadable as error:
         return Kernel(header.architecture, header.release, problem=str(error))
     symbols = None if found.symbols is None else frozenset(name.decode() for name in found.symbols)
-    problem = "" if found.whole else "it is too large to be read whole"
+    problem = "" if found.whole else TOO_LARGE
     return Kernel(header.architecture, header.release or found.release or "", found.config, symbols, problem)
 
 

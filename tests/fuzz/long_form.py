@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fuzz one reader with atheris (https://pypi.org/project/atheris/): `python -m tests.fuzz.long_form TARGET SECONDS`.
+
+Without arguments all of them, each with its share of ten minutes. Ends with 1 if one has crashed, hung for ten seconds
+or taken more than 256 MiB beyond what Python and the fuzzer itself need; what did it is written to .cache/fuzz.
+"""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+SECONDS = 600
+MEMORY_MIB = 256
+FOLDER = Path(__file__).parents[2] / ".cache" / "fuzz"
+
+
+def fuzz(name: str, seconds: int) -> None:
+    """Fuzz the target NAME for SECONDS; ends the process."""
+    import atheris
+
+    with atheris.instrument_imports(include=["lkcloud.disk"]):
+        from tests.fuzz import targets
+    target = targets.TARGETS[name]
+    target(b"")  # what is made once is made now
+    corpus = FOLDER / name
+    corpus.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(
+        (
+            targets.kernel_sample(),
+            targets.table_sample(),
+            targets.initramfs_sample(),
+            b"menuentry x {\nlinux /a b=$c\n}\nlabel x\nkernel y\nappend z\n",
+        )
+    ):
+        (corpus / f"seed-{number}").write_bytes(seed[:4096])
+    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    arguments = [
+        f"-max_total_time={seconds}", f"-rss_limit_mb={base + MEMORY_MIB}", "-timeout=10", "-max_len=4096",
+        f"-artifact_prefix={FOLDER}/{name}-", "-print_final_stats=1", "-verbosity=1", str(corpus),
+    ]  # fmt: skip
+    atheris.Setup([sys.argv[0], *arguments], target)
+    atheris.Fuzz()
+
+
+def main() -> int:
+    """Fuzz what the command line names, or all."""
+    if len(sys.argv) == 3:
+        fuzz(sys.argv[1], int(sys.argv[2]))
+        return 0
+    from tests.fuzz.targets import TARGETS
+
+    total = int(sys.argv[1]) if len(sys.argv) == 2 else SECONDS
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    failed = []
+    for name in TARGETS:
+        print(f"== {name}", flush=True)
+        command = [sys.executable, "-m", "tests.fuzz.long_form", name, str(max(1, total // len(TARGETS)))]
+        if subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": str(FOLDER.parents[1])}).returncode:
+            failed.append(name)
+    print(f"failed: {', '.join(failed)}, see {FOLDER}" if failed else "no reader crashed, hung or took too much memory")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
