@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Tests wait for machines and clouds more than they compute: one more than there are processors.
 WORKERS ?= $(shell expr $$(nproc) + 1)
 
-.PHONY: demo test test-long lint format bench checkov docs lock setup clean
+.PHONY: demo test test-long fuzz lint format bench checkov docs lock setup clean
 
 demo: setup  ## push a disk to clouds on this machine, by each of their ways, and boot what came of it
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
@@ -16,6 +16,10 @@ test: setup lint  ## everything that CI runs
 
 test-long: setup  ## the long forms of the slow suites
 	@$(BIN)/python -m pytest -q -rs -m long --timeout=3600
+
+fuzz: setup  ## ten minutes of bytes that nobody meant for the readers of disks
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r tests/fuzz/requirements.txt
+	@$(BIN)/python -m tests.fuzz.long_form
 
 lint: setup  ## types, style, and documents that still say what the code does
 	@$(BIN)/ruff check .

@@ -29,11 +29,11 @@ NEEDS = Needs(
     sizes=Sizes(smallest=_GIB, step=_GIB, largest=MAX_GIB * _GIB),
     disks=(
         Device("NVMe", "instance types with Nitro", (NVME,), root=("/dev/nvme0n1",)),
-        Device("Xen", _OLD, (XEN_DISK,), architectures=("x86_64",), root=("/dev/xvda",)),
+        Device("Xen", _OLD, (XEN_DISK,), architectures=("x86_64",), root=("/dev/xvda",), minor=True),
     ),
     networks=(
         Device("ENA", "instance types with Nitro", (ENA,)),
-        Device("Xen", _OLD, (XEN_NETWORK,), architectures=("x86_64",)),
+        Device("Xen", _OLD, (XEN_NETWORK,), architectures=("x86_64",), minor=True),
     ),
     # The platforms.yaml of coreos/fedora-coreos-config has ttyS0 for both architectures.
     consoles=MappingProxyType({"x86_64": (Console("ttyS0", SERIAL_8250),), "arm64": (Console("ttyS0", SERIAL_8250),)}),

@@ -39,7 +39,7 @@ NEEDS = Needs(
         Device("Hyper-V", "every size", (VMBUS, NETVSC)),
         # https://learn.microsoft.com/azure/virtual-network/accelerated-networking-mana-overview: it is there beside
         # Hyper-V's, which carries the traffic where its driver is missing.
-        Device("MANA", "sizes whose accelerated network is MANA, which are slow without it", (VMBUS, HYPERV_PCI, MANA)),
+        Device("MANA", "the fast network of newer sizes", (VMBUS, NETVSC, HYPERV_PCI, MANA), minor=True),
     ),
     consoles=MappingProxyType(
         {

@@ -99,6 +99,12 @@ def test_what_keeps_a_disk_from_booting(facts: DiskFacts, aspect: str, says: str
     assert all(check.hint for check in found.checks if check.state == "fault")
 
 
+def test_a_device_that_few_will_miss_is_told_and_is_no_warning() -> None:
+    minor = replace(NEEDS, disks=(NEEDS.disks[0], replace(NEEDS.disks[1], minor=True)))
+    found = of(judge("a", minor, FACTS, GOOD), "disk")
+    assert found == [("ok", "NVMe: built in"), ("ok", "not on old ones: virtio_scsi is missing")]
+
+
 def test_a_disk_is_filled_up_to_whole_steps() -> None:
     assert of(verdict(facts=replace(FACTS, size=8 * MIB - 512)), "size") == [
         ("ok", "it is filled up with zeros to 8388608 bytes, and the second header of its GPT is then not at the end")

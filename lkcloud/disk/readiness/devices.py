@@ -154,7 +154,8 @@ def _devices(aspect: Aspect, looks: list[_Look], worst: State, hint: str) -> Ite
         yield Check(aspect, "ok", f"{look.device.name}: {', '.join(places)}")
     for look in looks:
         if usable and look.excluded:
-            yield Check(aspect, "warning", f"not on {look.device.machines}: {look.reason()}", hint)
+            what = f"not on {look.device.machines}: {look.reason()}"
+            yield Check(aspect, "ok", what) if look.device.minor else Check(aspect, "warning", what, hint)
         elif usable and not look.usable:
             yield Check(aspect, "ok", f"{look.device.name}, on {look.device.machines}: {look.reason()}")
     if usable:

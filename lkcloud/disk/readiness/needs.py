@@ -26,6 +26,8 @@ class Device:
     firmware: tuple[Firmware, ...] = ANY_FIRMWARE
     root: tuple[str, ...] = ()
     """How the device of the boot disk's partitions begins: `/dev/nvme0n1`; () for what is no disk."""
+    minor: bool = False
+    """Whether few will miss it: that it cannot be used is told, and is no warning."""
 
 
 @dataclass(frozen=True, slots=True)
