@@ -11,7 +11,7 @@ from typing import Any
 
 from lkcloud.provider import Finding, Source
 from lkcloud_aws import distribution
-from lkcloud_aws.errors import code_of, explain, fault
+from lkcloud_aws.errors import action_of, code_of, explain, fault
 from lkcloud_aws.options import AwsOptions
 from lkcloud_aws.regions import not_enabled
 from lkcloud_aws.register import Registration
@@ -102,7 +102,7 @@ def _registering(session: Session, options: AwsOptions, source: Source) -> list[
             return [
                 Finding(
                     "aws: this identity may not register images",
-                    "allow ec2:RegisterImage and the other permissions of docs/aws.md",
+                    f"allow {action_of(answer)} and the other permissions of docs/aws.md",
                 )
             ]
         if answer.code.startswith(_WRONG_REQUEST):

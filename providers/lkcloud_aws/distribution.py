@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from lkcloud.provider import Finding, Source
 from lkcloud_aws import promotion, regions
-from lkcloud_aws.errors import explain, fault
+from lkcloud_aws.errors import action_of, explain, fault
 from lkcloud_aws.naming import DIGEST, filter_value
 from lkcloud_aws.options import AwsOptions, Destination
 from lkcloud_aws.session import Session
@@ -82,7 +82,6 @@ class _Place:
         if self._is_copied_to:
             yield from self._may(
                 f"copy images to {where}",
-                "ec2:CopyImage",
                 lambda: ec2.copy_image(
                     Name="lkcloud", SourceImageId=_NOBODY, SourceRegion=self.home.region, DryRun=True
                 ),
@@ -90,13 +89,12 @@ class _Place:
         if self.options.public or self.options.share_with:
             yield from self._may(
                 f"share images in {where}",
-                "ec2:ModifyImageAttribute",
                 lambda: ec2.modify_image_attribute(
                     ImageId=_NOBODY, LaunchPermission={"Add": [{"UserId": "1" * 12}]}, DryRun=True
                 ),
             )
 
-    def _may(self, what: str, action: str, request: Callable[[], object]) -> list[Finding]:
+    def _may(self, what: str, request: Callable[[], object]) -> list[Finding]:
         try:
             self.session.attempt(request)
         except Exception as error:
@@ -104,7 +102,7 @@ class _Place:
             if answer is None:
                 raise explain(error, f"asking whether we may {what}") from error
             if answer.code == "UnauthorizedOperation":
-                hint = f"allow {action} and the other permissions of docs/aws.md"
+                hint = f"allow {action_of(answer)} and the other permissions of docs/aws.md"
                 return [Finding(f"aws: this identity may not {what}", hint)]
         return []
 

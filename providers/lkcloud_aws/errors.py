@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """AWS's errors: whether to try again, and what to tell the user."""
 
+import re
 from dataclasses import dataclass
 
 from botocore import exceptions as sdk
@@ -84,6 +85,8 @@ _CONFLICTS = {"ConflictException", "IdempotentParameterMismatch"}
 _ELSEWHERE = {"301", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"}
 _CORRUPT = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
 
+_NAMED = re.compile(r"is not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
+"""The action in a refusal: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html"""
 _CLOCK = ("Signature expired", "Signature not yet current", "not yet current")
 _S3_ACTIONS = {
     "AbortMultipartUpload": "AbortMultipartUpload",
@@ -259,7 +262,7 @@ def _meaning(answer: AwsFault) -> tuple[type[LkcloudError], str]:
         (code in _AUTHENTICATION and expired, NotAuthenticated, "sign in again: the credentials have expired"),
         (code in _AUTHENTICATION, NotAuthenticated, CREDENTIALS_HINT),
         (code == "OptInRequired", Refused, "enable the region or the service for the account, or change --region"),
-        (code in _DENIED, Refused, f"allow {_action(answer)} to this identity (docs/aws.md lists all permissions)"),
+        (code in _DENIED, Refused, f"allow {action_of(answer)} to this identity (docs/aws.md lists all permissions)"),
         (code in _ELSEWHERE, Refused, "give a --bucket that is in the region of the push"),
         (code in _CORRUPT, Corrupt, "run the same command again; if it stays, check memory and network"),
         (
@@ -296,12 +299,14 @@ def _has_no_subnet(answer: AwsFault) -> bool:
     return answer.code == "VPCIdNotSpecified" or (answer.code == "MissingInput" and "subnet" in answer.message.lower())
 
 
-def _action(answer: AwsFault) -> str:
-    """Return the IAM action that allows an operation.
+def action_of(answer: AwsFault) -> str:
+    """Return the IAM action that allows an operation: the one that AWS names, if it names one.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html; those of other services
     have the names of their operations.
     """
+    if named := _NAMED.search(answer.message):
+        return named[1]
     name = answer.operation
     if ":" in name:
         return name

@@ -4,6 +4,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from lkcloud_aws.sandbox import authorization
 from lkcloud_aws.sandbox.cloud import Region, fingerprint, new_id
 from lkcloud_aws.sandbox.ec2_protocol import Call, Handler, Result
 from lkcloud_aws.sandbox.errors import ApiError, bad_combination, invalid
@@ -37,7 +38,8 @@ def _encryption(call: Call) -> _Encryption:
     if call.parameters.get("Encrypted") is False and by_default:
         raise invalid("Encryption is on by default in this region and cannot be left out")
     key = call.cloud.moto.kms_key(call.region.name, named) if named else call.region.default_key
-    return _Encryption(wanted or by_default, "" if key is None else key, usable=key is not None)
+    usable = key is not None and (not key or authorization.may_use_key(call.cloud, call.region, key))
+    return _Encryption(wanted or by_default, key or "", usable=usable)
 
 
 def _source_region(call: Call) -> Region:

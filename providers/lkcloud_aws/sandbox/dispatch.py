@@ -10,6 +10,7 @@ from botocore.credentials import Credentials
 from lkcloud.sandbox.http import DropConnection, Request, Response
 from lkcloud.sandbox.traffic import Traffic
 from lkcloud_aws.sandbox import (
+    authorization,
     copying,
     ebs,
     encryption,
@@ -26,7 +27,7 @@ from lkcloud_aws.sandbox import (
     snapshots,
 )
 from lkcloud_aws.sandbox.access import Caller, caller, form, verify
-from lkcloud_aws.sandbox.cloud import Cloud
+from lkcloud_aws.sandbox.cloud import Cloud, Region
 from lkcloud_aws.sandbox.ec2_protocol import Call, Handler, Result, parse, serialize
 from lkcloud_aws.sandbox.errors import ApiError, access, render
 
@@ -89,23 +90,29 @@ class Dispatcher:
         if who.service == "s3":
             # The signature covers the header X-Amz-Content-SHA256; the body is compared with it as it is stored.
             self._check(request, who, None)
-            response = s3.serve(self._cloud, who.region, request)
+            authorization.require(self._cloud, "s3", authorization.of_s3(name, request))
+            try:
+                response = s3.serve(self._cloud, who.region, request)
+            except ApiError as error:
+                raise authorization.missing_object(self._cloud, request, error) from None
             return Response(
                 response.status, {"x-amz-request-id": request_id, **response.headers}, response.body, response.files
             )
         if who.service not in _QUERY_SERVICES:
             payload = request.body.all()
         self._check(request, who, payload)
+        region = self._cloud.region(who.region)
         if who.service == "ebs":
-            return ebs.serve(self._cloud, self._cloud.region(who.region), request, payload)
-        if who.service == "ec2" and (name in _EC2 or name in _TAGS):
+            return ebs.serve(self._cloud, region, request, payload)
+        if who.service == "ec2":
             with self._cloud.lock:
-                call = Call(self._cloud, self._cloud.region(who.region), name, parse(name, form(payload)))
-                result = _EC2[name](call) if name in _EC2 else _TAGS[name](call)
+                result = self._ec2(region, name, payload)
             if result is not None:
                 return serialize(name, result, request_id)
         with self._cloud.lock:
-            region = self._cloud.region(who.region)
+            if who.service != "ec2":
+                needs = authorization.of_other(region, who.service, name, dict(form(payload)), payload)
+                authorization.require(self._cloud, who.service, needs)
             if who.service == "ssm":
                 parameters.settle(self._cloud, region)
                 if name == "PutParameter" and (accepted := parameters.put(self._cloud, region, payload)):
@@ -113,6 +120,15 @@ class Dispatcher:
             if who.service == "servicequotas" and (quota := quotas.serve(self._cloud, region, name, payload)):
                 return quota
             return self._cloud.moto.forward(request, payload)
+
+    def _ec2(self, region: Region, name: str, payload: bytes) -> Result | None:
+        """Return the result of a call of EC2, None if it is moto's to answer."""
+        own = name in _EC2 or name in _TAGS
+        call = Call(self._cloud, region, name, parse(name, form(payload)) if own else {})
+        authorization.require(self._cloud, "ec2", authorization.of_ec2(call))
+        if name in _TAGS:
+            return _TAGS[name](call)
+        return _EC2[name](call) if own else None
 
     def _check(self, request: Request, who: Caller, payload: bytes | None) -> None:
         verify(request, who, self._credentials, payload)

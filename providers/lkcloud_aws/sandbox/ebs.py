@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from lkcloud.sandbox.http import Request, Response
+from lkcloud_aws.sandbox import authorization
 from lkcloud_aws.sandbox.cloud import ACCOUNT, Cloud, Region, fingerprint, new_id
 from lkcloud_aws.sandbox.errors import ApiError
 from lkcloud_aws.sandbox.snapshot import BLOCK, Snapshot, copy_sparse
@@ -54,6 +55,7 @@ def serve(cloud: Cloud, region: Region, request: Request, payload: bytes) -> Res
     name, words = _route(request)
     if not name:
         raise ApiError("UnknownOperationException", "There is no such operation", 404)
+    authorization.require(cloud, "ebs", authorization.of_ebs(region, name, words, payload))
     if name == "StartSnapshot":
         return _start(cloud, region, payload)
     snapshot_id = words[0]
@@ -144,6 +146,9 @@ def _made(cloud: Cloud, region: Region, wanted: Mapping[str, Any]) -> Snapshot:
     pending = sum(1 for one in region.snapshots.values() if not one.sealed and one.state == "pending")
     if pending >= cloud.windows.pending_snapshots:
         raise ApiError("ConcurrentLimitExceededException", "Too many pending snapshots", 400)
+    if wanted.get("KmsKeyArn") and not authorization.may_use_key(cloud, region, wanted["KmsKeyArn"]):
+        # The reason is the model's; the words are not documented.
+        raise ApiError("AccessDeniedException", "The KMS key cannot be used", 403, "DEPENDENCY_ACCESS_DENIED")
     parent = _found(region, wanted["ParentSnapshotId"]) if wanted.get("ParentSnapshotId") else None
     if parent and parent.state != "completed":
         _invalid("The parent snapshot is not completed", "INVALID_SNAPSHOT_ID")

@@ -10,6 +10,7 @@ from threading import Event, Thread
 from typing import Any
 from urllib.parse import urlsplit
 
+from lkcloud_aws.sandbox import authorization
 from lkcloud_aws.sandbox.cloud import Cloud, Region, fingerprint, new_id
 from lkcloud_aws.sandbox.disk_import import UnusableDisk, to_raw
 from lkcloud_aws.sandbox.ec2_protocol import Call, Handler, Result
@@ -166,6 +167,10 @@ def _work(cloud: Cloud, region: Region, task: ImportTask) -> None:
                 problem = _refusal(cloud, region, task)
             if problem:
                 _fail(cloud, task, f"ClientError: {problem}")
+                return
+            if task.kms_key and not authorization.may_use_key(cloud, region, task.kms_key):
+                # Told by the task (ImportSnapshot, KmsKeyId); its words are not documented.
+                _fail(cloud, task, "ClientError: The KMS key cannot be used by the caller")
                 return
     identity = new_id("snap")
     scratch, raw = region.home / f"{task.id}.disk", region.home / f"{identity}.raw"

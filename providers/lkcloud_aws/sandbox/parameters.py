@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lkcloud.sandbox.http import Response
+from lkcloud_aws.sandbox import authorization
 from lkcloud_aws.sandbox.cloud import Cloud, Region
 from lkcloud_aws.sandbox.errors import ApiError
+from lkcloud_aws.sandbox.iam_policy import Need
 
 IMAGE = "aws:ec2:image"
 
@@ -78,6 +80,9 @@ def settle(cloud: Cloud, region: Region) -> None:
     for pending in [one for one in region.parameters if one.due <= now]:
         region.parameters.remove(pending)
         image = region.images.get(str(pending.wanted.get("Value")))
+        # It is looked for in the name of whoever has put it, as the page on such parameters above says.
+        if not authorization.allowed(cloud, Need("ec2:DescribeImages")):
+            continue
         # "... and that the specified AMI is available in your Amazon Web Services account": else nothing happens, and
         # nobody is told (aws/aws-sdk-java#2919, boto/boto3#3588).
         if image is not None and image.exists and image.state == "available":

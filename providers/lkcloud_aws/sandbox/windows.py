@@ -4,6 +4,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from lkcloud_aws.sandbox.iam_policy import Document
+
 
 @dataclass(slots=True)
 class Windows:
@@ -47,3 +49,5 @@ class Windows:
     import_refused_by: Literal["call", "task"] = "call"
     """Who says that role, bucket or object of an import cannot be used: ImportSnapshot itself, as clients report it
     (confidential-containers/cloud-api-adaptor#587 and #3287), or the task, which then ends as `deleted`."""
+    policies: tuple[Document, ...] = ()
+    """IAM policies of whoever asks; without any, everything is allowed."""
