@@ -131,3 +131,11 @@ def test_words_of_a_command_line() -> None:
     assert CommandLine("root=/dev/ram0").root_is_elsewhere
     assert CommandLine("root=gpt-auto").root == ""
     assert CommandLine("").consoles == ()
+
+
+def test_variables_of_variables_do_not_double_for_ever() -> None:
+    lines = ["set a=xx", *(f"set v{n}=${{{'a' if n == 0 else f'v{n - 1}'}}}${{a}}${{a}}" for n in range(5000))]
+    lines += ["set d0=$v1000", *(f"set d{n}=$d{n - 1}$d{n - 1}$d{n - 1}" for n in range(1, 40))]
+    configuration = grub.Configuration("\n".join([*lines, "linux /k " + "$d39 " * 1000]))
+    assert max(map(len, configuration.variables.values())) <= 4096
+    assert len(configuration.entries[0].options) <= 1000 * 4097

@@ -130,6 +130,8 @@ class Hole:
         self.head = head
 
     def read(self, offset: int, length: int) -> bytes:
+        if offset >= len(self.head):
+            return ZEROS[:length]
         return self.head[offset : offset + length].ljust(length, b"\0")
 
 

@@ -12,7 +12,7 @@ MARK = b"IKCFG_ST\x1f\x8b"
 REACH = 512 * 1024
 """Bytes of it at most: a tenth of that is usual."""
 
-_MOST_TEXT = 4 * 1024 * 1024
+_MOST_TEXT = 1024 * 1024
 _LINE = re.compile(r"^(CONFIG_\w+)=(.*)$", re.MULTILINE)
 
 

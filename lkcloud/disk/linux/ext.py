@@ -24,6 +24,7 @@ _MOST_EXTENTS = 65_536  # of one file
 _READS = 262_144
 """Reads on one file system, in all; each is of a block or more, but no more than 2 MiB."""
 _LARGEST_FOLDER = 8 * 1024 * 1024
+_MOST_ENTRIES = 20_000  # of one folder
 _UNINITIALISED = 32_768  # an extent of so many blocks and more is one of zeros, and so many less long
 
 
@@ -34,9 +35,10 @@ class Ext:
         self._window = window
         self.superblock = superblock
         self._reads = _READS
+        self._cut_short = False
         self.inode = lru_cache(maxsize=4096)(self._inode)
-        self.folder = lru_cache(maxsize=256)(self._folder)
-        self.indirect = lru_cache(maxsize=256)(self._indirect)
+        self.folder = lru_cache(maxsize=16)(self._folder)
+        self.indirect = lru_cache(maxsize=32)(self._indirect)
 
     @classmethod
     def open(cls, window: Window) -> "Ext | None":
@@ -52,7 +54,7 @@ class Ext:
     @property
     def exhausted(self) -> bool:
         """Whether so much was read of it that what follows is missing."""
-        return self._reads < 0
+        return self._reads < 0 or self._cut_short
 
     def read(self, offset: int, length: int) -> bytes:
         """Return LENGTH bytes of the file system from OFFSET on, fewer at its end and when too much has been read."""
@@ -93,13 +95,15 @@ class Ext:
             if not block:
                 break
             found.update(_entries(block))
+            if len(found) > _MOST_ENTRIES:
+                self._cut_short = True
+                break
         return found
 
-    def _indirect(self, block: int) -> tuple[int, ...]:
-        """Return the numbers of blocks that BLOCK is filled with."""
+    def _indirect(self, block: int) -> bytes:
+        """Return BLOCK, which is filled with numbers of blocks."""
         size = self.superblock.block_size
-        raw = self.read(block * size, size) if block else b""
-        return struct.unpack(f"<{len(raw) // 4}I", raw[: len(raw) // 4 * 4])
+        return self.read(block * size, size) if block else b""
 
 
 def _entries(block: bytes) -> list[tuple[str, int]]:
@@ -174,8 +178,8 @@ class ExtFile:
                 place = numbers[11 + levels]
                 for level in range(levels - 1, -1, -1):
                     index, block = divmod(block, per_block**level)
-                    found = self._ext.indirect(place)
-                    place = found[index] if index < len(found) else 0
+                    found = self._ext.indirect(place)[4 * index : 4 * index + 4]
+                    place = int.from_bytes(found, "little") if len(found) == 4 else 0
                 return place
             block -= per_block**levels
         return 0

@@ -14,6 +14,7 @@ from lkcloud.disk.linux.menus import MOST_ENTRIES, MenuEntry
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _DEVICE = re.compile(r"^\([^/]*")
 _MOST_LINES = 20_000
+_LONGEST_LINE, _LONGEST_VALUE = 16_384, 4_096  # variables of variables must not double for ever
 _KERNEL_COMMANDS = ("linux", "linux16", "linuxefi")
 _INITRD_COMMANDS = ("initrd", "initrd16", "initrdefi")
 ENVIRONMENT = "grubenv"
@@ -41,7 +42,7 @@ class Configuration:
         self._kernel: tuple[str, str, bool] | None = None
         self._initrds: list[str] = []
         for line in text.splitlines()[:_MOST_LINES]:
-            self._line(line)
+            self._line(line[:_LONGEST_LINE])
         self._finish_entry()
 
     @property
@@ -82,7 +83,7 @@ class Configuration:
             name, equals, value = rest[0].partition("=")
             expanded, known = self.expand(value)
             # `if` is not followed: of a variable that is set in several ways the first fixed one counts.
-            if equals and known and expanded:
+            if equals and known and 0 < len(expanded) <= _LONGEST_VALUE:
                 self.variables.setdefault(name, expanded)
         elif command == "blscfg":
             self.uses_entries = True

@@ -19,6 +19,7 @@ MOST_BYTES = 768 * 1024 * 1024
 _MOST_ENTRIES = 200_000
 _MOST_ARCHIVES = 1_000
 _MOST_MODULES = 20_000
+_MOST_RELEASES = 16
 _MOST_LIST = 1024 * 1024
 
 
@@ -50,14 +51,15 @@ class _Collected:
 
     def take(self, entry: cpio.Entry, patterns: Sequence[Pattern]) -> None:
         self.entries += 1
-        if self.entries > _MOST_ENTRIES or len(self.modules) > _MOST_MODULES:
+        if self.entries > _MOST_ENTRIES or len(self.modules) + len(self.builtin or ()) > _MOST_MODULES:
             raise Unreadable("it has too many files to be read whole")
         if entry.name == "init":
             self.has_init = True
         if entry.is_folder:
             return
         if module := module_of(entry.name):
-            self.releases.add(module[0])
+            if len(self.releases) < _MOST_RELEASES:
+                self.releases.add(module[0])
             self.modules.add(module[1])
         elif entry.name.endswith("/modules.builtin") and not entry.is_link:
             text = entry.content.read(_MOST_LIST).decode("utf-8", "replace")

@@ -7,8 +7,9 @@ Source: kmod's depmod.d(5), modules.builtin and modules.dep under lib/modules/RE
 import re
 from collections.abc import Iterator
 
-_FILE = re.compile(r"(?:^|/)lib/modules/(?P<release>[^/]+)/(?:.+/)?(?P<name>[^/]+)\.ko(?:\.(?:xz|gz|zst|lz4))?$")
-_NAME = re.compile(r"(?P<name>[^/]+)\.ko(?:\.(?:xz|gz|zst|lz4))?$")
+# The kernel takes 55 characters (MODULE_NAME_LEN in include/linux/module.h).
+_FILE = re.compile(r"(?:^|/)lib/modules/(?P<release>[^/]+)/(?:.+/)?(?P<name>[^/]{1,64})\.ko(?:\.(?:xz|gz|zst|lz4))?$")
+_NAME = re.compile(r"(?:^|/)(?P<name>[^/]{1,64})\.ko(?:\.(?:xz|gz|zst|lz4))?$")
 
 
 def normal(name: str) -> str:

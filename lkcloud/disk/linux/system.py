@@ -4,6 +4,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 
 from lkcloud.disk.inspect.facts import DiskFacts, Partition
 from lkcloud.disk.inspect.partition_types import EFI_SYSTEM
@@ -20,7 +21,8 @@ from lkcloud.disk.linux.tree import Tree, matching, open_tree, read_text
 from lkcloud.formats.layout import Readable
 
 _MOST_TREES = 8
-_MOST_LIST = 4 * 1024 * 1024
+_MOST_BOOTS = 100
+_MOST_LIST = 2 * 1024 * 1024
 _NO_ROOT = ("", "vfat", "swap", "exfat", "ntfs", "iso9660")
 """What is on partitions that hold no root file system, as far as it is known."""
 
@@ -164,8 +166,7 @@ def look_for_linux(
     initramfs is unpacked, milliseconds. Never raises for what the bytes are. Errors of `disk.read` are passed on.
     """
     trees, unread = _trees(disk, facts)
-    boots = list(_distinct(find_boots(list(trees.values()), uefi="uefi" in facts.firmware)))
-    boot = next((boot for boot in boots if boot.kernel), boots[0] if boots else None)
+    boot = _chosen(islice(find_boots(list(trees.values()), uefi="uefi" in facts.firmware), _MOST_BOOTS))
     wanted = [name for driver in drivers for name in driver.functions]
     kernel = read_kernel(boot.kernel, wanted, unpack=unpack) if boot and boot.kernel else None
     release = kernel.release if kernel else ""
@@ -218,14 +219,14 @@ def _may_be_root(partition: Partition) -> bool:
     return partition.type != EFI_SYSTEM and partition.filesystem not in _NO_ROOT
 
 
-def _distinct(boots: Iterator[Boot]) -> Iterator[Boot]:
-    """Yield BOOTS, each kernel once: what a loader starts is found among the files as well."""
-    seen: set[tuple[str, str]] = set()
+def _chosen(boots: Iterator[Boot]) -> Boot | None:
+    """Return the first of BOOTS whose kernel is there, or else the first."""
+    first = None
     for boot in boots:
-        key = (boot.kernel_path, boot.command_line.text if boot.command_line else "")
-        if key not in seen:
-            seen.add(key)
-            yield boot
+        if boot.kernel:
+            return boot
+        first = first or boot
+    return first
 
 
 def _config_file(trees: Collection[Tree], release: str) -> Mapping[str, str] | None:

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Protocol
 
-from lkcloud.disk.inspect.fat import Fat
+from lkcloud.disk.inspect.fat import Entry, Fat
 from lkcloud.disk.inspect.window import Window
 from lkcloud.disk.linux.ext import Ext
 from lkcloud.disk.linux.ext_layout import FILE, FOLDER, LINK
@@ -14,6 +14,7 @@ from lkcloud.disk.linux.feed import File
 from lkcloud.disk.linux.paths import Pattern
 
 _MOST_LINKS = 16
+_MOST_ENTRIES = 4096  # of a folder of FAT, whose boot files are few
 _DEEPEST = 64
 
 
@@ -54,12 +55,13 @@ class FatTree:
 
     def __init__(self, fat: Fat) -> None:
         self._fat = fat
-        self._list = lru_cache(maxsize=64)(fat.list)
+        self._list = lru_cache(maxsize=8)(self._read_folder)
+        self._cut_short = False
 
     @property
     def exhausted(self) -> bool:
         """Whether what was not found may be there."""
-        return self._fat.exhausted
+        return self._fat.exhausted or self._cut_short
 
     def names(self, path: str) -> tuple[str, ...]:
         """Return what is in the folder PATH."""
@@ -77,6 +79,11 @@ class FatTree:
         """Return whether there is a file or folder PATH."""
         folder, _, name = _plain(path).rpartition("/")
         return any(entry.name.upper() == name.upper() for entry in self._list(folder))
+
+    def _read_folder(self, path: str) -> tuple[Entry, ...]:
+        entries = self._fat.list(path)
+        self._cut_short = self._cut_short or len(entries) > _MOST_ENTRIES
+        return entries[:_MOST_ENTRIES]
 
 
 class ExtTree:
