@@ -29,6 +29,7 @@ LIST_KEYS = "Microsoft.Storage/storageAccounts/listKeys/action"
 """What Azure asks for of resources that another one makes use of: no request of ours."""
 
 ABOVE = {
+    "Microsoft.Compute/locations/usages/read",
     "Microsoft.Resources/subscriptions/read",
     "Microsoft.Resources/subscriptions/providers/read",
     "Microsoft.Resources/subscriptions/resourceGroups/write",
@@ -41,7 +42,7 @@ SHARING = {"Microsoft.Authorization/roleAssignments/read", "Microsoft.Authorizat
 
 def role() -> tuple[Grant, set[str]]:
     """Return the actions and the data actions of the role that the document shows."""
-    text = DOCUMENT.read_text().partition("<!-- the role of the documents -->\n```json\n")[2].partition("```")[0]
+    text = DOCUMENT.read_text().partition("<!-- generated: azure role -->\n```json\n")[2].partition("```")[0]
     found = json.loads(text)
     assert found["Actions"] == sorted(found["Actions"])
     return Grant(tuple(found["Actions"]), ()), set(found["DataActions"])
