@@ -22,6 +22,7 @@ from tests.azure_sandbox.machines import needs_qemu
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "azure.md"
 
 LINKED = {
+    "Microsoft.Compute/diskEncryptionSets/read",
     "Microsoft.Network/networkInterfaces/join/action",
     "Microsoft.Network/virtualNetworks/subnets/join/action",
 }
