@@ -3,10 +3,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.images import LINUX_SAYS, debian_uki, kernel_release
 from tests.readiness import disks
 from tests.readiness.judging import judged, said, words
 from tests.readiness.machine import console_of, found_nothing
+
+# Two machines are booted in one of them, and others may boot beside it.
+pytestmark = pytest.mark.timeout(900)
 
 EVERYWHERE = {"aws": "boots", "azure": "boots", "gcp": "boots"}
 NOWHERE = dict.fromkeys(EVERYWHERE, "will not boot")

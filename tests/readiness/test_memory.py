@@ -5,7 +5,6 @@ import gzip
 import lzma
 import subprocess
 import sys
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,13 +50,6 @@ def reading(kind: str, path: Path) -> tuple[str, int]:
     return problem, int(memory)
 
 
-def gzip_bomb(size: int, head: bytes = b"") -> Iterator[bytes]:
-    packer = zlib.compressobj(1, wbits=31)
-    yield packer.compress(head)
-    yield from (packer.compress(ZEROS) for _ in range(size >> 20))
-    yield packer.flush()
-
-
 def xz_bomb(size: int, head: bytes = b"") -> Iterator[bytes]:
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 128 << 20}]
     packer = lzma.LZMACompressor(check=lzma.CHECK_CRC32, filters=filters)
@@ -82,10 +74,10 @@ def lz4_bomb(size: int, head: bytes = b"") -> Iterator[bytes]:
     yield from (len(block).to_bytes(4, "little") + block for _ in range(size >> 23))
 
 
-BOMBS = {"gzip": gzip_bomb, "xz": xz_bomb, "zstd": zstd_bomb, "lz4": lz4_bomb}
+BOMBS = {"xz": xz_bomb, "zstd": zstd_bomb, "lz4": lz4_bomb}
 
 
-@pytest.mark.parametrize("form", BOMBS)
+@pytest.mark.parametrize("form", ["xz", "zstd"])  # the ones with a large window
 def test_a_kernel_that_unpacks_to_too_much(tmp_path: Path, form: str) -> None:
     (tmp_path / "kernel").write_bytes(bzimage(b"".join(BOMBS[form](288 << 20))))
     problem, memory = reading("kernel", tmp_path / "kernel")
