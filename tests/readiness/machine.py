@@ -22,7 +22,7 @@ def console_of(disk: Path, home: Path, *, firmware: Firmware = "uefi", bus: Bus 
     machine = VirtualMachine(drives=[Drive(disk)], firmware=firmware, home=home, bus=bus, memory_mib=512)
     machine.start()
     try:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 400
         while machine.state() == "running" and time.monotonic() < deadline:
             if any(words in machine.console() for words in _NOTHING):
                 break
