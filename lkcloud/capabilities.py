@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a provider can besides pushing, in the words of the documents and of the command line."""
 
+from lkcloud.diagnosis import Diagnoses
 from lkcloud.provider import (
     Copies,
     Deprecates,
@@ -28,6 +29,7 @@ _CAPABILITIES: tuple[tuple[str, type], ...] = (
     ("deprecate", Deprecates),
     ("withdraw", Withdraws),
     ("sweep", Sweeps),
+    ("diagnose", Diagnoses),
 )
 """What some providers can besides: a word for the docs, and the Protocol."""
 

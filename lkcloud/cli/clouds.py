@@ -62,10 +62,11 @@ def _builders() -> "Mapping[str, Builder]":
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add a group for each of VERBS to APP, `gc` and `providers`."""
+    """Add a group for each of VERBS to APP, `doctor`, `gc` and `providers`."""
     for verb, text in VERBS.items():
         app.add_typer(_group(verb, text), name=verb)
-    app.command("gc", cls=_Gathering, help="Remove what runs that died have left, on all clouds.")(_stand_for_gc)
+    app.command("doctor", cls=_Doctoring, help="Tell whether accounts are ready for a push.")(_stand_in)
+    app.command("gc", cls=_Gathering, help="Remove what runs that died have left, on all clouds.")(_stand_in)
     app.command("providers")(providers)
 
 
@@ -94,8 +95,17 @@ class _Gathering(TyperCommand):
         return gc.command().make_context(info_name, args, parent, **extra)
 
 
-def _stand_for_gc() -> None:
-    """Have a name and a line of help; `_Gathering` does the rest."""
+class _Doctoring(TyperCommand):
+    """The same, for another command."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        from lkcloud.cli import doctor
+
+        return doctor.command().make_context(info_name, args, parent, **extra)
+
+
+def _stand_in() -> None:
+    """Have a name and a line of help; the class of the command does the rest."""
 
 
 def _group(verb: str, text: str) -> typer.Typer:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`lkcloud gc [CLOUD]...`: what dead runs have left, on all clouds at once."""
 
-import inspect
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -11,9 +10,8 @@ from typing import Annotated, Any
 import typer
 from pydantic import TypeAdapter
 
-from lkcloud import registry
 from lkcloud.cli.asking import DryRun, Row, Yes, age_option, documents, end, settle
-from lkcloud.cli.flags import chosen, parameters
+from lkcloud.cli.gathering import Clouds, each, gathered
 from lkcloud.cli.push import Json, Sandbox, speaking
 from lkcloud.cli.settings import SETTINGS
 from lkcloud.errors import LkcloudError
@@ -24,7 +22,6 @@ from lkcloud.life.local import ThisMachine
 from lkcloud.provider import Blob, Provider, Used
 from lkcloud.reporting import Reporter
 
-Clouds = Annotated[list[str] | None, typer.Argument(metavar="CLOUD", help="Which clouds. [default: all]")]
 OlderThan = Annotated[
     timedelta | None,
     age_option(
@@ -72,23 +69,7 @@ class _Search:
 
 def command() -> Any:
     """Return the command, with the options of all installed clouds."""
-    own = [one for one in inspect.signature(_gc).parameters.values() if one.kind is not one.VAR_KEYWORD]
-    flags = [
-        one
-        for cloud in registry.clouds()
-        for one in parameters(
-            cloud, registry.options_of(registry.load(cloud)), (Used.EVERYWHERE,), prefix=_prefix(cloud)
-        )
-    ]
-    function: Any = _gc
-    # typer reads the signature and the annotations of a command.
-    function.__signature__ = inspect.Signature([*own, *flags])
-    function.__annotations__ = {one.name: one.annotation for one in (*own, *flags)}
-    app = typer.Typer(
-        add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
-    )
-    app.command("gc")(function)
-    return typer.main.get_command(app)
+    return gathered("gc", _gc, (Used.EVERYWHERE,))
 
 
 def _gc(
@@ -111,19 +92,8 @@ def _gc(
     SETTINGS.json = as_json
     reporter = speaking("", sandbox=False)
     search = _Search(YOUNG if older_than is None else older_than, undated, reporter)
-    named = list(dict.fromkeys(clouds or ()))
-    for cloud in named:
-        registry.load(cloud)  # a word that is no cloud is told before anything else
-    for cloud in named or registry.clouds():
-        SETTINGS.cloud = cloud
-        try:
-            search.look(_provider(cloud, ctx, values, sandbox=sandbox))
-        except ModuleNotFoundError as error:
-            if named:
-                raise
-            reporter.note(f"{cloud} is left out: the Python package {error.name} is not installed")
-        except LkcloudError as error:
-            search.errors[cloud] = error
+    for cloud, error in each(clouds, reporter, search.look, ctx, values, sandbox=sandbox):
+        search.errors[cloud] = error
     if local:
         search.look(ThisMachine())
     rows = [_row(one) for leftovers in search.found.values() for one in leftovers]
@@ -133,16 +103,6 @@ def _gc(
     elif search.found and not any(row.goes for row in rows):
         reporter.note(f"{', '.join(search.found)}: nothing to remove")
     end(outcomes, reporter, others=list(search.errors.values()), well=len(search.found))
-
-
-def _prefix(cloud: str) -> str:
-    return f"{cloud}_"
-
-
-def _provider(cloud: str, ctx: typer.Context, values: Mapping[str, Any], *, sandbox: bool) -> Provider:
-    speaking(cloud, sandbox=sandbox)
-    model = registry.options_of(registry.load(cloud))
-    return registry.make(cloud, chosen(cloud, model, ctx, values, prefix=_prefix(cloud)))
 
 
 def _row(leftover: Leftover) -> Row[Leftover]:
