@@ -6,7 +6,6 @@ URL (a shared access signature that Azure made) or is a token of the SDK's crede
 """
 
 import base64
-import hashlib
 import xml.etree.ElementTree as ET  # of Azure's own answers over TLS, and of at most a MiB
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,8 @@ from threading import Event, Lock
 from types import TracebackType
 from typing import Protocol, Self
 from urllib.parse import SplitResult, urlsplit
+
+from awscrt.checksums import crc64nvme
 
 from lkcloud.disk.extent import Extent, Extents
 from lkcloud.transfer.http import Pool, Response
@@ -27,7 +28,7 @@ VERSION = "2020-10-02"
 _RANGES = 5_000
 """Ranges in one answer: with the longest of numbers they are half a MiB."""
 
-_NO_MD5 = ("UnsupportedHeader", "InvalidHeaderValue")
+_NO_CHECKSUM = ("UnsupportedHeader", "InvalidHeaderValue")
 """Codes by which a request may be refused for its checksum."""
 
 
@@ -111,20 +112,22 @@ class DataPlane:
                 pool.close()
 
     def write(self, offset: int, data: memoryview, timeout: float) -> None:
-        """Write DATA, at most 4 MiB of whole pages, at OFFSET; the service compares its MD5.
+        """Write DATA, at most 4 MiB of whole pages, at OFFSET; the service compares its CRC64.
 
-        https://learn.microsoft.com/rest/api/storageservices/put-page. That the hosts of managed disks compare it too
-        is not documented; one that refuses the header gets no more of them, and TLS alone protects the bytes.
+        https://learn.microsoft.com/rest/api/storageservices/put-page. The polynomial of x-ms-content-crc64 is that of
+        NVM Express, and the value is sent little-endian, as by StorageCrc64HashAlgorithm of Azure/azure-sdk-for-net;
+        it takes a fiftieth of the time of an MD5. That the hosts of managed disks compare it too is not documented;
+        one that refuses the header gets no more of them, and TLS alone protects the bytes.
         """
         headers = {**self._page_range(offset, len(data)), "x-ms-page-write": "update"}
         if self.unchecked.is_set():
             _require(self._send("PUT", "comp=page", data, headers, timeout))
             return
-        digest = hashlib.md5(data, usedforsecurity=False).digest()
-        checked = {**headers, "Content-MD5": base64.b64encode(digest).decode()}
+        crc = crc64nvme(data).to_bytes(8, "little")  # type: ignore[arg-type]  # it takes any buffer
+        checked = {**headers, "x-ms-content-crc64": base64.b64encode(crc).decode()}
         response = self._send("PUT", "comp=page", data, checked, timeout)
         fault = _fault(response)
-        if fault is not None and fault.status == 400 and fault.code in _NO_MD5:
+        if fault is not None and fault.status == 400 and fault.code in _NO_CHECKSUM:
             _require(self._send("PUT", "comp=page", data, headers, timeout))
             self.unchecked.set()
         elif fault is not None:

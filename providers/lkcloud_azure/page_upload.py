@@ -2,7 +2,7 @@
 """A disk's pages written, and compared with what Azure then says that it holds.
 
 Order makes it safe: the pages, the comparison, a look whether the disk has changed, and last the footer, without which
-the bytes are no disk. The bytes of each request are compared by their MD5, which pages are there by Get Page Ranges.
+the bytes are no disk. The bytes of each request are compared by their CRC64, which pages are there by Get Page Ranges.
 """
 
 from collections.abc import Callable, Iterator

@@ -259,7 +259,7 @@ def test_pages_that_are_lost_for_good_are_told_and_nothing_is_made_of_it(
 def test_bytes_that_change_on_the_way_are_sent_again(
     azure: AzureStandIn, session: Session, disk: Disk, run: Run, tmp_path: Path, method: str
 ) -> None:
-    refuse(azure, "PutPage", ApiError(400, "Md5Mismatch", "The MD5 value specified in the request did not match"), 2)
+    refuse(azure, "PutPage", ApiError(400, "Crc64Mismatch", "The CRC64 value did not match"), 2)
     blob = upload(session, disk, run, method=method)
     assert_same_bytes(azure, blob, disk, tmp_path)
 

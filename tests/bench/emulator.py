@@ -137,7 +137,8 @@ class Azurite:
         command += ["--blobHost", "127.0.0.1", "--blobPort", "0", "--disableProductStyleUrl", "--disableTelemetry"]
         command += ["--cert", str(self.built.certificate), "--key", str(self.built.key)]
         # The SDK is ahead of the versions that Azurite knows.
-        command += ["--skipApiVersionCheck", "--silent"]
+        # Loose: it compares neither MD5 nor CRC64 of pages, and in its strict mode refuses a CRC64.
+        command += ["--loose", "--skipApiVersionCheck", "--silent"]
         self._process = Kept(command, home=self.folder, output=log, errors=errors, limit=_LOG_LIMIT)
 
         def listening() -> str | None:
