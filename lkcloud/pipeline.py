@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lkcloud.disk import BLOCK, Content, Disk
+from lkcloud.disk.ahead import Reading, reading
 from lkcloud.disk.inspect import inspect
 from lkcloud.disk.readiness.foresight import foreseen
 from lkcloud.errors import Conflict, LkcloudError, NotAuthenticated, Refused, Unreachable, UsageError
@@ -98,10 +99,11 @@ def plan(
     source = Source(disk=disk, name=name, facts=inspect(disk), description=description)
     findings = [*provider.validate(source), *_foreseen(provider, source)]
     error: type[LkcloudError] | None = UsageError if _obstacles(findings) else None
-    if error is None:
-        findings += _check(provider, source, run)
-        error = Refused if _obstacles(findings) else None
-    content = _read(disk, run)
+    with reading(disk) as begun:
+        if error is None:
+            findings += _check(provider, source, run)
+            error = Refused if _obstacles(findings) else None
+        content = _read(begun, run)
     source = replace(source, digest=content.digest)
     existing = None
     if error is None:
@@ -131,8 +133,9 @@ def push(
 
     source = Source(disk=disk, name=name, facts=inspect(disk), description=description)
     _require([*provider.validate(source), *_foreseen(provider, source)], run.reporter, UsageError)
-    _require(_check(provider, source, run), run.reporter, Refused)
-    source = replace(source, digest=_read(disk, run).digest)
+    with reading(disk) as begun:
+        _require(_check(provider, source, run), run.reporter, Refused)
+        source = replace(source, digest=_read(begun, run).digest)
     existing = provider.find(name)
     if conflict := _conflict(existing, source, replacing=replacing):
         raise conflict
@@ -220,9 +223,9 @@ def _check(provider: Provider, source: Source, run: Run) -> list[Finding]:
         return list(provider.check(source))
 
 
-def _read(disk: Disk, run: Run) -> Content:
+def _read(begun: Reading, run: Run) -> Content:
     with run.reporter.stage("read") as meter:
-        return disk.content(meter)
+        return begun.content(meter)
 
 
 def _obstacles(findings: Iterable[Finding]) -> bool:

@@ -26,9 +26,8 @@ GAP = 60 * 1024 * 1024 // 500
 
 A page blob is made for 60 MiB and 500 requests a second
 (https://learn.microsoft.com/azure/storage/blobs/scalability-targets), so in the time of one request it takes
-60 MiB / 500 = 123 KiB: fewer zeros cost less than another request, more cost more. A request costs about as much on the
-way there, too: some 0.3 ms of one processor, in which 123 KiB are read, hashed and sent. Against an emulator on the
-same machine gaps of 123 and 256 KiB took equally long on an aged file system, 64 KiB and 1 MiB longer.
+60 MiB / 500 = 123 KiB: fewer zeros cost less than another request, more cost more. Against an emulator on the same
+machine gaps of 123 and 256 KiB took equally long on an aged file system, 64 KiB and 1 MiB longer.
 """
 
 
