@@ -4,6 +4,7 @@
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
@@ -207,6 +208,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Return the Server header."""
         return "lkcloud-sandbox"
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Return the Date header, by the clock that this server is said to have."""
+        return super().date_time_string((time.time() if timestamp is None else timestamp) + self.server.clock_skew)
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
         """Say nothing on stderr: the request log is kept elsewhere."""
 
@@ -221,6 +226,8 @@ class Server(ThreadingHTTPServer):
     def __init__(self, application: Application, context: ssl.SSLContext | None = None) -> None:
         super().__init__((LOOPBACK, 0), _Handler)
         self.application = application
+        self.clock_skew = 0.0
+        """Seconds by which its clock is before this machine's, as the Date of its answers has it."""
         self._context = context
         self._thread = Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
