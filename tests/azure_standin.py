@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Azure on this machine, for tests: started once a process, empty for each test."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lkcloud_azure import permissions, role
 from lkcloud_azure.sandbox import AzureStandIn, Windows
 from lkcloud_azure.session import Session
 
+LISTED = "LKCLOUD_TEST_LISTED_PERMISSIONS"
+"""Environment variable: if it is set, the identity of the tests is allowed what lkcloud's list has, and no more."""
+
 SHORT = Windows(operation=0, image=0, version=0, vm_start=0, vm_stop=0)
 """With no time at all an operation has ended when the answer is sent that begins it."""
+
+if os.environ.get(LISTED):
+    SHORT.allowed_actions, SHORT.allowed_data_actions = map(frozenset, role.everywhere(permissions.USES))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ Error codes: https://learn.microsoft.com/azure/azure-resource-manager/troublesho
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -179,6 +179,14 @@ class Call:
             )
             raise ApiError(403, "LinkedAuthorizationFailed", message)
 
+    def require_encryption_set(self, linked: str | None) -> None:
+        """Raise ApiError if the caller may not use a disk encryption set that is named.
+
+        kubernetes-sigs/azuredisk-csi-driver#2610 shows it of a disk; of images and versions it is taken to be so too.
+        """
+        if linked:
+            self.require_linked("Microsoft.Compute/diskEncryptionSets/read", linked)
+
     def listed(self, items: list[Body]) -> Answer:
         """Return a page of ITEMS, with the URL of the next one where there are more.
 
@@ -198,11 +206,16 @@ Handler = Callable[[Call], Answer]
 
 
 def allowed(cloud: Cloud, action: str) -> bool:
-    """Tell whether ACTION, or a data action, is none of those that are denied; letters' case does not count."""
-    return not any(
-        re.fullmatch(re.escape(denied).replace(r"\*", ".*"), action, re.IGNORECASE)
-        for denied in cloud.windows.denied_actions
-    )
+    """Tell whether the caller may do ACTION; one with a `*` is allowed to whoever may do some such thing."""
+    granted = cloud.windows.allowed_actions
+    if granted is not None and not (matches(granted, action) or any(matches((action,), one) for one in granted)):
+        return False
+    return not matches(cloud.windows.denied_actions, action)
+
+
+def matches(patterns: Iterable[str], action: str) -> bool:
+    """Tell whether ACTION is one of PATTERNS, in which `*` is any characters; letters' case does not count."""
+    return any(re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), action, re.IGNORECASE) for pattern in patterns)
 
 
 def segments(match: re.Match[str]) -> dict[str, str]:

@@ -60,6 +60,7 @@ def _put(call: Call) -> Answer:
     if existing is not None:
         return _changed(call, existing, sent, sku)
     properties = sent["properties"]
+    call.require_encryption_set((properties.get("encryption") or {}).get("diskEncryptionSetId"))
     source = _source(call, properties)
     if sku == "Standard_LRS":
         check_quota(call.cloud, place, "StandardDiskCount")

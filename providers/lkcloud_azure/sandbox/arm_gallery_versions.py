@@ -52,6 +52,9 @@ def _put(call: Call) -> Answer:
         return _changed(call, existing, gallery, properties, tags(sent))
     profile = properties.get("publishingProfile") or {}
     targets = regions(call, profile, place, gallery)
+    for target in targets:
+        disk = (target.encryption or {}).get("osDiskImage") or {}
+        call.require_encryption_set(disk.get("diskEncryptionSetId"))
     if profile.get("endOfLifeDate"):
         check_end_of_life(profile["endOfLifeDate"], "galleryImageVersion.properties.publishingProfile.endOfLifeDate")
     check_security(properties.get("securityProfile") or {}, definition)

@@ -49,6 +49,7 @@ def _put(call: Call) -> Answer:
         raise ApiError(400, "InvalidParameter", message, target="osDisk")
     if properties["storageProfile"].get("dataDisks"):
         raise invalid("image.storageProfile.dataDisks", "", "The sandbox makes images of one disk.")
+    call.require_encryption_set((os_disk.get("diskEncryptionSet") or {}).get("id"))
     if given == ["blobUri"]:
         return _from_blob(call, place, properties, tags(sent))
     if given == ["managedDisk"]:

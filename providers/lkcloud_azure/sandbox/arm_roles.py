@@ -273,11 +273,12 @@ def _list_definitions(call: Call) -> Answer:
 def _permissions(call: Call) -> Answer:
     """Answer what the caller may do: all but what is denied, as an owner who may read and write blobs too."""
     _scope(call)
-    denied = call.cloud.windows.denied_actions
+    windows = call.cloud.windows
+    denied, actions, data = windows.denied_actions, windows.allowed_actions, windows.allowed_data_actions
     shown = {
-        "actions": ["*"],
+        "actions": ["*"] if actions is None else sorted(actions),
         "notActions": list(denied),
-        "dataActions": [f"{_BLOBS}/*"],
+        "dataActions": [f"{_BLOBS}/*"] if data is None else sorted(data),
         "notDataActions": list(denied),
     }
     return call.listed([shown])

@@ -10,10 +10,11 @@ import hmac
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from fnmatch import fnmatchcase
 
 from lkcloud.sandbox.http import Request
+from lkcloud_azure.roles import BLOB_DATA
 from lkcloud_azure.sandbox.access import STORAGE, TENANT, Tokens
+from lkcloud_azure.sandbox.arm_call import matches
 from lkcloud_azure.sandbox.errors import ApiError
 from lkcloud_azure.sandbox.own_blobs_call import Call, bad_header, missing_header, not_authenticated, not_permitted
 from lkcloud_azure.sandbox.own_blobs_routes import NEEDS, Need
@@ -93,7 +94,10 @@ def check(call: Call, tokens: Tokens) -> str:
 
 
 def _check_role(call: Call, need: Need) -> None:
-    if any(fnmatchcase(need.action.lower(), pattern.lower()) for pattern in call.windows.denied_actions):
+    """Raise ApiError if the holder of a token may not do it: what is done to blobs is a data action."""
+    windows = call.windows
+    granted = windows.allowed_data_actions if need.action.startswith(BLOB_DATA) else windows.allowed_actions
+    if (granted is not None and not matches(granted, need.action)) or matches(windows.denied_actions, need.action):
         raise not_permitted()
 
 

@@ -43,6 +43,10 @@ class Windows:
     denied_actions: tuple[str, ...] = ()
     """Actions, and data actions, that the identity is not allowed, such as `Microsoft.Compute/disks/write`; `*` stands
     for any characters."""
+    allowed_actions: frozenset[str] | None = None
+    """Actions that the identity is allowed, None for all; `*` stands for any characters."""
+    allowed_data_actions: frozenset[str] | None = None
+    """Data actions that the identity is allowed, as holder of a token for storage, None for all."""
     strangers: tuple[str, ...] = ()
     """Object ids that no principal of the tenant has; all others are there."""
     service_principals: tuple[str, ...] = ()
