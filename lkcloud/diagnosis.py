@@ -3,8 +3,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Protocol, runtime_checkable
+
+
+_SLOW = 60.0
+"""Seconds that no cloud minds, and that an answer can take."""
+
+SET_CLOCK = "timedatectl set-ntp true"
+"""What has systemd keep the clock right."""
 
 
 class Health(Enum):
@@ -69,3 +78,20 @@ class Diagnoses(Protocol):
         nothing can be told.
         """
         ...
+
+
+def clock(date: str, *, limit: float, why: str) -> Diagnosis:
+    """Compare this machine's clock with DATE, the header of an answer that came just now.
+
+    LIMIT is the seconds that the cloud allows, and WHY what happens beyond them. Nothing is known without a date.
+    """
+    try:
+        away = (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()
+    except (TypeError, ValueError):
+        return Diagnosis("clock", Health.UNKNOWN, "the cloud did not tell its time")
+    if abs(away) < _SLOW:
+        return Diagnosis("clock", Health.GOOD, "as the cloud's, to the minute")
+    what = f"this machine's clock is {abs(away):.0f} s {'before' if away > 0 else 'behind'} the cloud's"
+    return Diagnosis(
+        "clock", Health.NOTE if abs(away) < limit else Health.PROBLEM, what, why, Remedy(commands=(SET_CLOCK,))
+    )

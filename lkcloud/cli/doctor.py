@@ -34,7 +34,7 @@ Purposes = Annotated[
     ),
 ]
 Fix = Annotated[
-    bool, typer.Option("--fix", help="Print Terraform that mends the problems, ready to apply, and nothing else.")
+    bool, typer.Option("--fix", help="Print Terraform that mends what it can, ready to apply, and nothing else.")
 ]
 
 
@@ -52,9 +52,9 @@ class _Round:
             raise UsageError(f"{provider.name} cannot look at an account", hint="see lkcloud providers")
         self.found[provider.name] = list(provider.diagnose(self.purposes))
 
-    def problems(self) -> list[Diagnosis]:
-        """Return all that is not ready."""
-        return [one for found in self.found.values() for one in found if one.health is Health.PROBLEM]
+    def all(self, *healths: Health) -> list[Diagnosis]:
+        """Return all that stands so, on all clouds."""
+        return [one for found in self.found.values() for one in found if one.health in healths]
 
 
 def command() -> Any:
@@ -84,7 +84,7 @@ def _doctor(
     for cloud, error in each(clouds, reporter, seen.see, ctx, values, sandbox=sandbox):
         seen.errors[cloud] = error
     if fix:
-        _print_terraform(seen.problems())
+        _print_terraform(seen.all(Health.PROBLEM, Health.NOTE))
     elif as_json:
         typer.echo(json.dumps(_document(seen), indent=2))
     else:
@@ -123,20 +123,20 @@ def _print(seen: _Round) -> None:
                 typer.echo(f"{inner}$ {line}")  # whole, to be copied
     for cloud, error in seen.errors.items():
         typer.echo(f"{cloud}\n  PROBLEM {error.message}\n          do:  {error.hint}")
-    if any(one.remedy.terraform for one in seen.problems()):
+    if any(one.remedy.terraform for one in seen.all(Health.PROBLEM, Health.NOTE)):
         typer.echo("--fix prints Terraform that mends what Terraform can")
 
 
-def _print_terraform(problems: list[Diagnosis]) -> None:
+def _print_terraform(found: list[Diagnosis]) -> None:
     """Print each block once, below what it mends; what Terraform cannot mend is told on stderr."""
     blocks: dict[str, list[str]] = {}
-    for one in problems:
+    for one in found:
         if one.remedy.terraform:
             blocks.setdefault(one.remedy.terraform.strip("\n"), []).append(one.what)
-        else:
-            ways = " && ".join(one.remedy.commands) or one.remedy.do
+        elif ways := " && ".join(one.remedy.commands) or one.remedy.do:
             print(f"no Terraform mends it: {one.what} ({ways})", file=sys.stderr)  # noqa: T201
-    typer.echo("\n\n".join("\n".join([*(f"# {what}" for what in whats), block]) for block, whats in blocks.items()))
+    if blocks:
+        typer.echo("\n\n".join("\n".join([*(f"# {what}" for what in whats), block]) for block, whats in blocks.items()))
 
 
 def _document(seen: _Round) -> dict[str, Any]:
@@ -168,5 +168,5 @@ def _end(seen: _Round, *, named: bool) -> None:
     unknown = [error for error in errors if isinstance(error, NotAuthenticated)]
     if errors and not seen.found:
         raise typer.Exit(unknown[0].exit_code if len(unknown) == len(errors) else 1)
-    if seen.problems() or (errors if named else len(errors) > len(unknown)):
+    if seen.all(Health.PROBLEM) or (errors if named else len(errors) > len(unknown)):
         raise typer.Exit(1)
