@@ -15,6 +15,9 @@ from lkcloud.disk.identity import Identity
 from lkcloud.errors import ImageChanged, UnusableImage
 from lkcloud.reporting import Meter
 
+_COPIED = 1 << 20
+"""Bytes that are read and written at a time, where the kernel does not copy."""
+
 
 class Disk:
     """A disk that can be read from any thread; made by `open_disk`, closed by `close` or at the end of a `with`.
@@ -82,6 +85,20 @@ class Disk:
         self._check_range(offset, len(view))
         self._fill(offset, view)
 
+    def copy(self, offset: int, length: int, output: int) -> None:
+        """Write the LENGTH bytes from OFFSET on to the same place of the open file OUTPUT.
+
+        The kernel does it where it can, and shares the blocks where the file system can (copy_file_range(2)). Raises
+        what `read` raises, and OSError where OUTPUT takes no more.
+        """
+        self._check_range(offset, length)
+        done = self._copy_in_kernel(offset, length, output)
+        buffer = memoryview(bytearray(min(_COPIED, length - done)))
+        while done < length:
+            piece = buffer[: length - done]
+            self._fill(offset + done, piece)
+            done += os.pwrite(output, piece, offset + done)
+
     def extents(self) -> Sequence[Extent]:
         """Return where the data is, to pages of 4 KiB; all else is zeros, hole or not.
 
@@ -121,6 +138,22 @@ class Disk:
             raise self._changed("is no longer there") from error
         if not self._source.same_bytes(now):
             raise self._changed("changed while it was read")
+
+    def _copy_in_kernel(self, offset: int, length: int, output: int) -> int:
+        """Return how many of the bytes the kernel has copied: none, or not all, where it cannot or something fails."""
+        done = 0
+        try:
+            while done < length:
+                at = offset + done
+                count = os.copy_file_range(self._descriptor, output, length - done, at, at)
+                if count == 0:
+                    break
+                done += count
+        except (AttributeError, OSError):
+            # There is none on other systems, between some file systems, and for devices. What fails fails once more
+            # where it is read and written, which tells whether the image or the output is at fault.
+            pass
+        return done
 
     def _recall(self) -> bool:
         remembered = digest_cache.load(self._source) if self._source.settled(self._opened_ns) else None

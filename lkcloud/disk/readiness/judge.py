@@ -24,9 +24,9 @@ def judge(cloud: str, needs: Needs, facts: DiskFacts, system: LinuxSystem) -> Ve
         _firmware(needs, facts, machine, usable),
         *_kernel(facts, system),
         *devices.disk(needs, system, machine, usable),
-        *devices.network(needs, system, machine),
+        *(devices.network(needs, system, machine) if needs.networks else ()),
         devices.console(needs, system, machine),
-        devices.agent(needs, system),
+        *((devices.agent(needs, system),) if needs.agents else ()),
     ]
     return Verdict(cloud, needs.title, tuple(checks))
 

@@ -63,8 +63,9 @@ class Needs:
     disks: tuple[Device, ...]
     """One of them must be usable where the root file system is on the disk."""
     networks: tuple[Device, ...]
+    """() where machines have none."""
     consoles: Mapping[Architecture, tuple[Console, ...]]
     agents: tuple[Agent, ...]
-    """Programs that know how to ask this cloud for keys and user data."""
+    """Programs that know how to ask this cloud for keys and user data; () where there is nothing to ask."""
     without_agent: str = ""
     """What the cloud does if a machine has none of them, "" if it does not care."""
