@@ -193,7 +193,9 @@ def files() -> dict[Path, str]:
     }
     texts = {path: json.dumps(document, indent=2) + "\n" for path, document in made.items()}
     return texts | {
-        ROOT / "terraform" / cloud / "permissions.json": _for_terraform(cloud) for cloud in registry.clouds()
+        ROOT / "terraform" / cloud / "permissions.json": _for_terraform(cloud)
+        for cloud in registry.clouds()
+        if (ROOT / "terraform" / cloud).is_dir()
     }
 
 

@@ -25,7 +25,8 @@ _FOLDERS = ("unpacked", "fetched")
 class ThisMachine:
     """This machine, as far as `lkcloud.life.collect` asks of a cloud."""
 
-    name = "local"
+    name = "this-machine"
+    """No cloud is called that."""
 
     def leftovers(self, name: str) -> Iterator[Blob]:
         """Yield what is there, with the time of its last use; of uploads, which have none, that of their beginning."""
@@ -37,7 +38,7 @@ class ThisMachine:
             yield _blob(path, ASIDE)
         with Journal.open() as journal:
             for key, begun in journal.unfinished():
-                yield Blob("local", "", key, TRANSFER, created=datetime.fromtimestamp(begun, UTC))
+                yield Blob(ThisMachine.name, "", key, TRANSFER, created=datetime.fromtimestamp(begun, UTC))
 
     def delete(self, resource: Blob) -> None:
         """Remove something; what is gone, or in use, is no error. Raises Conflict for an upload that goes on."""
@@ -53,4 +54,4 @@ class ThisMachine:
 
 def _blob(path: Path, kind: str) -> Blob:
     used = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return Blob("local", "", str(path), kind, created=used)
+    return Blob(ThisMachine.name, "", str(path), kind, created=used)

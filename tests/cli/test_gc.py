@@ -82,9 +82,9 @@ def test_what_is_on_this_machine_goes_only_if_that_is_wanted(lkcloud: Command) -
     entry.mkdir(parents=True)
     (entry / "disk.raw").write_bytes(b"disk")
     assert lkcloud("gc", "aws", "--older-than", "0s", "--yes").stdout == ""
-    assert "keep    local" in lkcloud("gc", "aws", "--local", "--yes").stdout
+    assert "keep    this-machine" in lkcloud("gc", "aws", "--local", "--yes").stdout
     assert entry.exists()
-    assert "remove  local" in lkcloud("gc", "aws", "--local", "--older-than", "0s", "--yes").stdout
+    assert "remove  this-machine" in lkcloud("gc", "aws", "--local", "--older-than", "0s", "--yes").stdout
     assert not entry.exists()
 
 

@@ -11,7 +11,7 @@ from tests.cli.conftest import Command
 from tests.images import debian_uki
 from tests.readiness import disks
 
-CLOUDS = ["aws", "azure", "gcp"]
+CLOUDS = ["aws", "azure", "gcp", "local"]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_a_table_and_a_row_for_each_thing(lkcloud: Command, tmp_path: Path) -> N
 
 
 def test_one_that_will_not_boot_ends_with_1(lkcloud: Command, broken: Path) -> None:
-    done = lkcloud("inspect", broken, "--for", "aws, gcp", "--for", "azure", "--json", code=1)
+    done = lkcloud("inspect", broken, "--for", "aws, gcp, local", "--for", "azure", "--json", code=1)
     document = json.loads(done.stdout)
     assert sorted(cloud["cloud"] for cloud in document["clouds"]) == CLOUDS
     assert {cloud["verdict"] for cloud in document["clouds"]} == {"will not boot"}

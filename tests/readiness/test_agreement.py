@@ -13,7 +13,7 @@ from tests.readiness.machine import console_of, found_nothing
 # Two machines are booted in one of them, and others may boot beside it.
 pytestmark = pytest.mark.timeout(900)
 
-EVERYWHERE = {"aws": "boots", "azure": "boots", "gcp": "boots"}
+EVERYWHERE = {"aws": "boots", "azure": "boots", "gcp": "boots", "local": "boots"}
 NOWHERE = dict.fromkeys(EVERYWHERE, "will not boot")
 UP = f"{LINUX_SAYS} kernel="
 
