@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from lkcloud.sandbox.http import Request, Response
 from lkcloud_gcp.sandbox import (
+    authorization,
     compute_aggregated,
     compute_iam,
     compute_images,
@@ -103,6 +104,7 @@ def serve(cloud: Cloud, request: Request, payload: bytes) -> Response:
     if project not in (PROJECT, PROJECT_NUMBER):
         raise ApiError(404, "notFound", f"The resource 'projects/{project}' was not found")
     call = Call(cloud, method, zone, name, request.query, payload)
+    authorization.require_for_compute(call)
     if method.endswith(".wait"):
         # It blocks, so it is the one that holds no lock.
         return answer(compute_operations.wait(call))

@@ -60,6 +60,14 @@ class Call:
             raise ApiError(400, "badRequest", f"Invalid JSON payload received. {error}") from None
         return document
 
+    def document(self) -> Mapping[str, Any]:
+        """Return the body as it was sent, {} for one that is no JSON object."""
+        try:
+            document = json.loads(self.payload or b"{}")
+        except ValueError:
+            return {}
+        return document if isinstance(document, dict) else {}
+
     def check_query(self, *known: str) -> None:
         """Raise ApiError for a query parameter that is not one of KNOWN."""
         for name in self.query:

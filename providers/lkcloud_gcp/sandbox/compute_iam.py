@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from lkcloud_gcp.sandbox import authorization
 from lkcloud_gcp.sandbox.compute_call import Call, Handler, Result, invalid, required
 from lkcloud_gcp.sandbox.compute_images import find
 from lkcloud_gcp.sandbox.errors import ApiError
@@ -108,8 +109,8 @@ def _test(call: Call) -> Result:
     for permission in asked:
         if permission not in PERMISSIONS:
             raise invalid("permissions", permission, f"Permission {permission} is not valid for this resource.")
-    # There is one caller, and it may do all.
-    return {"permissions": asked} if asked else {}
+    granted = [permission for permission in asked if authorization.has(call.cloud, permission)]
+    return {"permissions": granted} if granted else {}
 
 
 HANDLERS: dict[str, Handler] = {

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from lkcloud.sandbox.http import DropConnection, Request, Response
 from lkcloud.sandbox.traffic import Traffic
-from lkcloud_gcp.sandbox import resource_manager, storage, storage_batch, storage_multipart, storage_xml
+from lkcloud_gcp.sandbox import authorization, resource_manager, storage, storage_batch, storage_multipart, storage_xml
 from lkcloud_gcp.sandbox.access import Keys
 from lkcloud_gcp.sandbox.cloud import Cloud
 from lkcloud_gcp.sandbox.errors import ApiError
@@ -72,11 +72,13 @@ class Dispatcher:
         from lkcloud_gcp.sandbox import compute
 
         self._keys.check(request)
+        authorization.require_enabled(self._cloud, "compute.googleapis.com")
         return compute.serve(self._cloud, request, request.body.all())
 
     def _resource_manager(self, request: Request) -> Response:
         self._keys.check(request)
-        return resource_manager.serve(request)
+        authorization.require_enabled(self._cloud, "cloudresourcemanager.googleapis.com")
+        return resource_manager.serve(self._cloud, request)
 
     def _storage(self, request: Request) -> Response:
         self._check_length(request)
@@ -84,6 +86,7 @@ class Dispatcher:
         # https://docs.cloud.google.com/storage/docs/resumable-uploads#session-uris
         if "upload_id" not in request.query:
             self._keys.check(request)
+            authorization.require_enabled(self._cloud, "storage.googleapis.com")
         return storage.serve(self._cloud, request)
 
     def _batch(self, request: Request) -> Response:

@@ -19,7 +19,8 @@ class ApiError(Exception):
     """An answer that says no.
 
     REASON is JSON's, CODE that of the XML API; STATUS_NAME and LOCATION (of what is wrong, a header or a parameter) are
-    left out where they are "".
+    left out where they are "". BRIEF is the message of the XML API where MESSAGE are its details. SERVICE is the API
+    that is disabled, where that is why.
     """
 
     status: int
@@ -29,16 +30,23 @@ class ApiError(Exception):
     headers: Mapping[str, str] = field(default_factory=dict)
     status_name: str = ""
     location: str = ""
+    brief: str = ""
+    service: str = ""
 
     def json(self) -> Response:
         """Return it as the JSON APIs say it."""
-        detail = {"message": self.message, "domain": "global", "reason": self.reason}
+        domain = "usageLimits" if self.service else "global"
+        detail = {"message": self.message, "domain": domain, "reason": self.reason}
         if self.location:
             where = "header" if self.location[0].isupper() else "parameter"
             detail |= {"locationType": where, "location": self.location}
         error: dict[str, object] = {"code": self.status, "message": self.message, "errors": [detail]}
         if self.status_name:
             error["status"] = self.status_name
+        if self.service:
+            # google.rpc.ErrorInfo: https://cloud.google.com/apis/design/errors#error_info
+            info = {"reason": "SERVICE_DISABLED", "domain": "googleapis.com", "metadata": {"service": self.service}}
+            error["details"] = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", **info}]
         document = {"error": error}
         headers = {"Content-Type": "application/json; charset=UTF-8", **self.headers}
         return Response(self.status, headers, json.dumps(document).encode())
@@ -47,7 +55,8 @@ class ApiError(Exception):
         """Return it as the XML API of Cloud Storage says it."""
         code = self.code or self.reason
         body = f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{escape(code)}</Code>"
-        body += f"<Message>{escape(self.message)}</Message></Error>"
+        details = f"<Details>{escape(self.message)}</Details>" if self.brief else ""
+        body += f"<Message>{escape(self.brief or self.message)}</Message>{details}</Error>"
         return Response(self.status, {"Content-Type": "application/xml; charset=UTF-8", **self.headers}, body.encode())
 
 

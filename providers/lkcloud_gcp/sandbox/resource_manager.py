@@ -8,7 +8,8 @@ import json
 import re
 
 from lkcloud.sandbox.http import Request, Response
-from lkcloud_gcp.sandbox.cloud import PROJECT, PROJECT_NUMBER
+from lkcloud_gcp.sandbox import authorization
+from lkcloud_gcp.sandbox.cloud import PROJECT, PROJECT_NUMBER, Cloud
 from lkcloud_gcp.sandbox.errors import ApiError
 
 _PATH = re.compile(r"/v1/projects/(?P<project>[^/:]+):testIamPermissions")
@@ -21,8 +22,8 @@ def operation(request: Request) -> str:
     return _OPERATION if request.method == "POST" and _PATH.fullmatch(request.raw_path) else ""
 
 
-def serve(request: Request) -> Response:
-    """Return all permissions that are asked for: the one identity here may do everything. Raises ApiError."""
+def serve(cloud: Cloud, request: Request) -> Response:
+    """Return those of the permissions that are asked for that the caller has on the project. Raises ApiError."""
     path = _PATH.fullmatch(request.raw_path)
     if path is None or path["project"] not in (PROJECT, PROJECT_NUMBER):
         # A project that does not exist is answered as one that is not to be seen.
@@ -36,5 +37,7 @@ def serve(request: Request) -> Response:
         # "Permissions with wildcards (such as '*' or 'storage.*') are not allowed."
         if not _PERMISSION.fullmatch(permission):
             raise ApiError(400, "badRequest", f"Permission {permission} is not valid for this resource.")
-    body = json.dumps({"permissions": permissions}).encode()
+    granted = [permission for permission in permissions if authorization.has(cloud, permission)]
+    # An empty list is left out, as everywhere in JSON that is made from Protocol Buffers.
+    body = json.dumps({"permissions": granted} if granted else {}).encode()
     return Response(200, {"Content-Type": "application/json; charset=UTF-8"}, body)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from lkcloud.sandbox.http import Request, Response
-from lkcloud_gcp.sandbox import storage_buckets, storage_compose, storage_objects, storage_resumable
+from lkcloud_gcp.sandbox import authorization, storage_buckets, storage_compose, storage_objects, storage_resumable
 from lkcloud_gcp.sandbox.cloud import Cloud
 from lkcloud_gcp.sandbox.errors import ApiError
 from lkcloud_gcp.sandbox.storage_call import Call, Handler
@@ -84,7 +84,9 @@ def serve(cloud: Cloud, request: Request) -> Response:
     if method not in _METHODS:
         raise ApiError(501, "notImplemented", f"The sandbox does not have {method}.")
     wanted = parse(request.query["fields"]) if request.query.get("fields") else {}
-    result = _METHODS[method](Call(cloud, request, method, names))
+    call = Call(cloud, request, method, names)
+    authorization.require_for_storage(call)
+    result = _METHODS[method](call)
     if isinstance(result, Response):
         return result
     return Response(

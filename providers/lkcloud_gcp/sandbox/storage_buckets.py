@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from lkcloud.sandbox.http import Response
 from lkcloud.sandbox.xml_document import stamp
+from lkcloud_gcp.sandbox import authorization
 from lkcloud_gcp.sandbox.cloud import PROJECT, PROJECT_NUMBER
 from lkcloud_gcp.sandbox.errors import ApiError
 from lkcloud_gcp.sandbox.storage_bucket_rules import check_bucket_name, check_settings, location_type
@@ -134,7 +135,7 @@ def _delete(call: Call) -> Response:
 
 
 def _test_permissions(call: Call) -> Document:
-    """Say that the caller may do all that it asks about: there is one caller, and it owns the project."""
+    """Return what the caller may of what it asks about."""
     wanted = [value for name, value in parse_qsl(call.request.raw_query) if name == "permissions"]
     for permission in wanted:
         # "The permission must be of the form storage.buckets.* or storage.objects.*"
@@ -142,7 +143,7 @@ def _test_permissions(call: Call) -> Document:
             raise ApiError(400, "invalid", f"Invalid permission: {permission}", "InvalidArgument")
     with call.cloud.lock:
         call.bucket()
-    granted = [one for one in wanted if one not in call.cloud.windows.denied_permissions]
+    granted = [one for one in wanted if authorization.has(call.cloud, one, call.names[0])]
     answer: dict[str, Any] = {"kind": "storage#testIamPermissionsResponse"}
     if granted:
         answer["permissions"] = granted

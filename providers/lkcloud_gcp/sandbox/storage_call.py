@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lkcloud.sandbox.http import Request, Response
+from lkcloud_gcp.sandbox import authorization
 from lkcloud_gcp.sandbox.cloud import Cloud
 from lkcloud_gcp.sandbox.errors import ApiError
 from lkcloud_gcp.sandbox.store import Bucket, StoredObject
@@ -114,10 +115,17 @@ def find_bucket(cloud: Cloud, name: str) -> Bucket:
     return cloud.store.buckets[name]
 
 
-def find_object(cloud: Cloud, bucket: str, name: str, generation: int | None = None) -> StoredObject:
-    """Return the live version of an object, which must be GENERATION if that is given. Raises ApiError."""
+def find_object(
+    cloud: Cloud, bucket: str, name: str, generation: int | None = None, *, reading: bool = False
+) -> StoredObject:
+    """Return the live version of an object, which must be GENERATION if that is given. Raises ApiError.
+
+    A reader who may not list the bucket is not told what is not there (googleapis/google-api-php-client#1791).
+    """
     item = find_bucket(cloud, bucket).objects.get(name)
     if item is None or generation not in (None, item.generation):
+        if reading:
+            authorization.require(cloud, "storage.objects.list", bucket)
         raise ApiError(404, "notFound", f"No such object: {bucket}/{name}", "NoSuchKey")
     return item
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lkcloud.sandbox.crc import CRC32C, joined
+from lkcloud_gcp.sandbox import authorization
 from lkcloud_gcp.sandbox.errors import ApiError
 from lkcloud_gcp.sandbox.storage_call import Call, Document, Handler, Preconditions, find_object, invalid, to_number
 from lkcloud_gcp.sandbox.storage_draft import SETTINGS, draft_of, make
@@ -47,8 +48,11 @@ def _compose(call: Call) -> Document:
         if contents.size > _LARGEST:
             raise invalid("The composed object would be larger than 5 TiB.")
         components = sum(source.component_count or 1 for source in sources)
+        deleting = str(document.get("deleteSourceObjects", call.query.get("deleteSourceObjects"))).lower() == "true"
+        if deleting:
+            authorization.require(call.cloud, "storage.objects.delete", call.names[0])
         item = make(call.cloud, call.names[0], wanted, contents, conditions, components=components)
-        if str(document.get("deleteSourceObjects", call.query.get("deleteSourceObjects"))).lower() == "true":
+        if deleting:
             for source in {source.name: source for source in sources}.values():
                 if source.name != item.name:
                     call.cloud.store.delete(source)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lkcloud.sandbox.http import Request
+from lkcloud_gcp.sandbox import authorization
 from lkcloud_gcp.sandbox.cloud import Cloud
 from lkcloud_gcp.sandbox.errors import ApiError
 from lkcloud_gcp.sandbox.storage_call import Document, Preconditions, find_bucket, from_base64, invalid
@@ -141,6 +142,7 @@ def make(
         existing = bucket.objects.get(draft.name)
         preconditions.check_new(existing)
         if existing:
+            authorization.require(cloud, "storage.objects.delete", bucket_name)
             check_retention(bucket, existing)
         kms_key = draft.kms_key or str(bucket.settings.get("encryption", {}).get("defaultKmsKeyName", ""))
         check_key(kms_key, bucket.location)

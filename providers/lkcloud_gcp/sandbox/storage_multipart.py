@@ -11,6 +11,7 @@ from itertools import pairwise
 from lkcloud.sandbox.crc import CRC32C, joined
 from lkcloud.sandbox.http import Request, Response
 from lkcloud.sandbox.xml_document import Element, children
+from lkcloud_gcp.sandbox import authorization
 from lkcloud_gcp.sandbox.cloud import Cloud
 from lkcloud_gcp.sandbox.errors import ApiError
 from lkcloud_gcp.sandbox.storage_call import Preconditions, find_bucket, invalid, to_base64, to_number
@@ -216,4 +217,6 @@ def operation(request: Request) -> str:
 
 def serve(cloud: Cloud, request: Request) -> Response:
     """Do what REQUEST asks for. Raises ApiError."""
-    return _HANDLERS[operation(request)](cloud, request)
+    method = operation(request)
+    authorization.require_for_xml(cloud, request, method)
+    return _HANDLERS[method](cloud, request)

@@ -146,7 +146,7 @@ def hashes(item: StoredObject) -> str:
 
 def _get(call: Call) -> Document | Response:
     with call.cloud.lock:
-        item = find_object(call.cloud, call.names[0], call.names[1], call.number("generation"))
+        item = find_object(call.cloud, call.names[0], call.names[1], call.number("generation"), reading=True)
     call.preconditions().check(item, reading=True)
     if call.query.get("alt") != "media":
         return shown_object(call, item)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from email.utils import format_datetime
 
 from lkcloud.sandbox.http import Request, Response
+from lkcloud_gcp.sandbox import authorization
 from lkcloud_gcp.sandbox.cloud import Cloud
 from lkcloud_gcp.sandbox.errors import ApiError
 from lkcloud_gcp.sandbox.storage_call import Call, Preconditions, find_object, to_number
@@ -112,7 +113,7 @@ def _read(cloud: Cloud, request: Request) -> Response:
     bucket, name = split(request)
     generation = to_number("generation", request.query.get("generation"))
     with cloud.lock:
-        item = find_object(cloud, bucket, name, generation)
+        item = find_object(cloud, bucket, name, generation, reading=True)
     preconditions(request).check(item, reading=True)
     if request.header("If-None-Match") == xml_etag(item):
         raise ApiError(304, "notModified", "Not Modified", "NotModified")
@@ -156,7 +157,9 @@ def operation(request: Request) -> str:
 
 def serve(cloud: Cloud, request: Request) -> Response:
     """Do what REQUEST asks for. Raises ApiError."""
-    handler = _METHODS.get(operation(request))
+    method = operation(request)
+    handler = _METHODS.get(method)
     if handler is None:
         raise ApiError(501, "notImplemented", "The sandbox does not have this operation.", "NotImplemented")
+    authorization.require_for_xml(cloud, request, method)
     return handler(cloud, request)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long things take in the stand-in, and how much it gives out at once: what tests turn up, down or off."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
@@ -29,7 +30,13 @@ class Windows:
     multiple of 256 KiB, 0 for all."""
     foreign_buckets: tuple[str, ...] = ()
     """Names of buckets that others have."""
+    allowed: frozenset[str] | None = None
+    """The permissions that the caller has on the project, and so on all that is in it; None for every one."""
+    allowed_in_bucket: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """What it has on a bucket beside these, by the bucket's name."""
     denied_permissions: tuple[str, ...] = ()
-    """Permissions of Cloud Storage that testIamPermissions does not grant."""
+    """Permissions that the caller does not have, whatever it is allowed."""
+    disabled_services: tuple[str, ...] = ()
+    """APIs that the project has not enabled, such as compute.googleapis.com."""
     token_life: float = 3600.0
     """How long an access token is good."""
