@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Protocol, Self
 from urllib.parse import SplitResult, urlsplit
 
-from awscrt.checksums import crc64nvme
+import anycrc
 
 from lkcloud.disk.extent import Extent, Extents
 from lkcloud.transfer.http import Pool, Response
@@ -24,6 +24,8 @@ from lkcloud_azure.pages import merged
 
 VERSION = "2020-10-02"
 """x-ms-version: the first in which Get Page Ranges answers in pieces, and so the oldest that will do."""
+
+_CRC64 = anycrc.Model("CRC64-NVME")
 
 _RANGES = 5_000
 """Ranges in one answer: with the longest of numbers they are half a MiB."""
@@ -116,14 +118,14 @@ class DataPlane:
 
         https://learn.microsoft.com/rest/api/storageservices/put-page. The polynomial of x-ms-content-crc64 is that of
         NVM Express, and the value is sent little-endian, as by StorageCrc64HashAlgorithm of Azure/azure-sdk-for-net;
-        it takes a fiftieth of the time of an MD5. That the hosts of managed disks compare it too is not documented;
+        it takes a tenth of the time of an MD5. That the hosts of managed disks compare it too is not documented;
         one that refuses the header gets no more of them, and TLS alone protects the bytes.
         """
         headers = {**self._page_range(offset, len(data)), "x-ms-page-write": "update"}
         if self.unchecked.is_set():
             _require(self._send("PUT", "comp=page", data, headers, timeout))
             return
-        crc = crc64nvme(data).to_bytes(8, "little")  # type: ignore[arg-type]  # it takes any buffer
+        crc = _CRC64.calc(data).to_bytes(8, "little")
         checked = {**headers, "x-ms-content-crc64": base64.b64encode(crc).decode()}
         response = self._send("PUT", "comp=page", data, checked, timeout)
         fault = _fault(response)

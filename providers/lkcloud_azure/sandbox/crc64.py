@@ -5,9 +5,11 @@ Azure Storage's polynomial is that of NVM Express, and the value is sent little-
 Azure/azure-sdk-for-net, and the SDK's calculate_crc64_bytes.
 """
 
-from awscrt.checksums import crc64nvme
+import anycrc
+
+_CRC64 = anycrc.Model("CRC64-NVME")
 
 
 def crc64(data: bytes) -> bytes:
     """Return the CRC of DATA as eight bytes."""
-    return crc64nvme(data).to_bytes(8, "little")
+    return int(_CRC64.calc(data)).to_bytes(8, "little")
