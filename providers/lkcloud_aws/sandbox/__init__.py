@@ -4,6 +4,7 @@
 import os
 import shutil
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
 
@@ -58,7 +59,7 @@ class AwsStandIn:
     def environment(self) -> Mapping[str, str]:
         """Return the environment variables that lead an SDK of AWS here, whatever the user's own are."""
         assert self._server is not None, "start comes first"
-        services = ("", "_EBS", "_EC2", "_IAM", "_KMS", "_S3", "_SERVICE_QUOTAS", "_SSM", "_STS")
+        services = ("", "_ACCOUNT", "_EBS", "_EC2", "_IAM", "_KMS", "_S3", "_SERVICE_QUOTAS", "_SSM", "_STS")
         # A proxy of the user's must not be asked for this machine; what it is not asked for already stays so.
         direct = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), _LOOPBACK)))
         return {
@@ -103,6 +104,12 @@ class AwsStandIn:
     def snapshot_file(self, snapshot_id: str) -> Path:
         """Return the raw file with the bytes of a snapshot, of whatever region, to read. Raises KeyError."""
         return self.holdings.snapshot_file(snapshot_id)
+
+    def set_clock(self, skew: float) -> None:
+        """Let its clock be SKEW seconds before this machine's from now on."""
+        assert self._server is not None, "start comes first"
+        self._server.clock_skew = skew
+        self._dispatcher.clock_skew = timedelta(seconds=skew)
 
     def expire_credentials(self, *, expired: bool = True) -> None:
         """Let the credentials be expired from now on, or be good again."""

@@ -62,8 +62,8 @@ def _scope(credential: str, headers: str, signature: str, *, presigned: bool = F
     return Caller(key_id, date, region, service, tuple(headers.split(";")), signature, presigned)
 
 
-def verify(request: Request, who: Caller, credentials: Credentials, payload: bytes | None) -> None:
-    """Raise ApiError unless WHO is the holder of CREDENTIALS and signed this very request, not long ago.
+def verify(request: Request, who: Caller, credentials: Credentials, payload: bytes | None, now: datetime) -> None:
+    """Raise ApiError unless WHO is the holder of CREDENTIALS and signed this very request, not long before NOW.
 
     PAYLOAD is the body where the signature covers it; None where the header X-Amz-Content-SHA256 stands for it and
     the body is compared with that header as it comes in (S3).
@@ -77,7 +77,7 @@ def verify(request: Request, who: Caller, credentials: Credentials, payload: byt
         sent = datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
     except ValueError:
         raise access(who.service, "unsigned") from None
-    age = (datetime.now(UTC) - sent).total_seconds()
+    age = (now - sent).total_seconds()
     if age < -MAX_SKEW or age > (int(request.query.get("X-Amz-Expires", "0")) if who.presigned else MAX_SKEW):
         raise access(who.service, "expired" if who.presigned else "skewed")
     if not hmac.compare_digest(_signature(request, who, credentials, stamp, payload), who.signature):

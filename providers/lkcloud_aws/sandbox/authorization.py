@@ -154,7 +154,9 @@ def of_other(region: Region, service: str, operation: str, form: Mapping[str, st
         return
     said: dict[str, Any] = json.loads(payload) if payload[:1] == b"{" else {}
     action = f"{service}:{operation}"
-    if service == "iam" and "RoleName" in form:
+    if operation == "SimulatePrincipalPolicy":
+        yield Need(action, form.get("PolicySourceArn", "*"))
+    elif service == "iam" and "RoleName" in form:
         yield Need(action, f"arn:aws:iam::{ACCOUNT}:role/{form['RoleName']}")
     elif service == "ssm" and operation in ("PutParameter", "GetParameters", "GetParameter"):
         for name in said.get("Names") or [said.get("Name", "")]:

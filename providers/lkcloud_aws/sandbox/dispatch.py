@@ -4,6 +4,7 @@
 import secrets
 import traceback
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 
 from botocore.credentials import Credentials
 
@@ -24,6 +25,7 @@ from lkcloud_aws.sandbox import (
     regions,
     s3,
     sharing,
+    simulation,
     snapshots,
 )
 from lkcloud_aws.sandbox.access import Caller, caller, form, verify
@@ -60,6 +62,8 @@ class Dispatcher:
         self._credentials = credentials
         self.expired = False
         """Whether the credentials have run out."""
+        self.clock_skew = timedelta()
+        """How much the clock is before this machine's."""
 
     def __call__(self, request: Request) -> Response:
         """Return the answer to REQUEST."""
@@ -113,13 +117,22 @@ class Dispatcher:
             if who.service != "ec2":
                 needs = authorization.of_other(region, who.service, name, dict(form(payload)), payload)
                 authorization.require(self._cloud, who.service, needs)
-            if who.service == "ssm":
+            own = self._own(region, who.service, name, payload, request_id)
+            return own or self._cloud.moto.forward(request, payload)
+
+    def _own(self, region: Region, service: str, name: str, payload: bytes, request_id: str) -> Response | None:
+        """Return the answer of a smaller service, None if it is moto's to answer."""
+        match service, name:
+            case "ssm", _:
                 parameters.settle(self._cloud, region)
-                if name == "PutParameter" and (accepted := parameters.put(self._cloud, region, payload)):
-                    return accepted
-            if who.service == "servicequotas" and (quota := quotas.serve(self._cloud, region, name, payload)):
-                return quota
-            return self._cloud.moto.forward(request, payload)
+                return parameters.put(self._cloud, region, payload) if name == "PutParameter" else None
+            case "servicequotas", _:
+                return quotas.serve(self._cloud, region, name, payload)
+            case "iam", "SimulatePrincipalPolicy":
+                return simulation.serve(self._cloud, dict(form(payload)), request_id)
+            case "account", "/enableRegion":
+                return regions.enable(self._cloud, payload)
+        return None
 
     def _ec2(self, region: Region, name: str, payload: bytes) -> Result | None:
         """Return the result of a call of EC2, None if it is moto's to answer."""
@@ -131,7 +144,7 @@ class Dispatcher:
         return _EC2[name](call) if own else None
 
     def _check(self, request: Request, who: Caller, payload: bytes | None) -> None:
-        verify(request, who, self._credentials, payload)
+        verify(request, who, self._credentials, payload, datetime.now(UTC) + self.clock_skew)
         if self.expired:
             raise access(who.service, "expired")
         if who.service in _REGIONAL and not self._cloud.moto.opted_in(who.region):

@@ -146,6 +146,10 @@ def _made(cloud: Cloud, region: Region, wanted: Mapping[str, Any]) -> Snapshot:
     pending = sum(1 for one in region.snapshots.values() if not one.sealed and one.state == "pending")
     if pending >= cloud.windows.pending_snapshots:
         raise ApiError("ConcurrentLimitExceededException", "Too many pending snapshots", 400)
+    if len(region.snapshots) >= cloud.windows.snapshots:
+        # https://docs.aws.amazon.com/ebs/latest/APIReference/API_StartSnapshot.html
+        message = "Your current service quotas do not allow you to perform this action."
+        raise ApiError("ServiceQuotaExceededException", message, 402, "DEPENDENCY_SERVICE_QUOTA_EXCEEDED")
     if wanted.get("KmsKeyArn") and not authorization.may_use_key(cloud, region, wanted["KmsKeyArn"]):
         # The reason is the model's; the words are not documented.
         raise ApiError("AccessDeniedException", "The KMS key cannot be used", 403, "DEPENDENCY_ACCESS_DENIED")

@@ -58,7 +58,7 @@ class Moto:
     """moto's services in this process, and the few things of theirs that the stand-in itself looks at."""
 
     def __init__(self) -> None:
-        self._regions: Mapping[str, str] = {}
+        self._regions: dict[str, str] = {}
         self._application = DomainDispatcherApplication(create_backend_app)
 
     def reset(self) -> None:
@@ -68,6 +68,7 @@ class Moto:
         """
         BackendDict.reset()
         reset_model_data()
+        self._regions = {}
         iam = self._iam()
         iam.create_role(ROLE, json.dumps(_TRUST), "/", None, "Lets VM Import read disks", [], None)
         iam.put_role_policy(ROLE, ROLE, json.dumps(_POLICY))
@@ -98,8 +99,22 @@ class Moto:
         return self._regions
 
     def opted_in(self, region: str) -> bool:
-        """Say whether the account can use a region: it exists and needs no opting in, which nobody has done."""
-        return self.regions().get(region) == "opt-in-not-required"
+        """Say whether the account can use a region: it exists and needs no opting in, or somebody has done that."""
+        return self.regions().get(region) in ("opt-in-not-required", "opted-in")
+
+    def opt_in(self, region: str) -> None:
+        """Let the account use a region."""
+        self.regions()
+        if self._regions[region] == "not-opted-in":
+            self._regions[region] = "opted-in"
+
+    def role_policies(self, role: str) -> "list[dict[str, Any]] | None":
+        """Return the policies that a role has within itself; None if there is no such role."""
+        iam = self._iam()
+        if self.trust_policy(role) is None:
+            return None
+        names = iam.list_role_policies(role)
+        return [json.loads(iam.get_role_policy(role, name)[1]) for name in names]
 
     def kms_key(self, region: str, named: str) -> str | None:
         """Return the ARN of the key that NAMED (id, alias, or the ARN of either) means in a region.

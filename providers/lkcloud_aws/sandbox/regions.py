@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which regions there are, and which of them the account can use."""
 
+import json
 from functools import cache
 
 from boto3.session import Session
 
+from lkcloud.sandbox.http import Response
+from lkcloud_aws.sandbox.cloud import Cloud
 from lkcloud_aws.sandbox.ec2_protocol import Call, Handler, Result
-from lkcloud_aws.sandbox.errors import invalid
+from lkcloud_aws.sandbox.errors import ApiError, invalid
 from lkcloud_aws.sandbox.listing import filtered
 
 
@@ -53,6 +56,18 @@ def _describe(call: Call) -> Result:
             for name in filtered(shown, call, values)
         ]
     }
+
+
+def enable(cloud: Cloud, payload: bytes) -> Response:
+    """Opt in to a region: the account can use it at once, in AWS within minutes.
+
+    https://docs.aws.amazon.com/accounts/latest/reference/API_EnableRegion.html
+    """
+    name = json.loads(payload).get("RegionName", "")
+    if name not in cloud.moto.regions():
+        raise ApiError("ValidationException", f"The region {name} does not exist", 400)
+    cloud.moto.opt_in(name)
+    return Response(200)
 
 
 OPERATIONS: dict[str, Handler] = {"DescribeRegions": _describe}

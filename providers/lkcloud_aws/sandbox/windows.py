@@ -44,6 +44,8 @@ class Windows:
     """Quota L-0E3CBAB9 of a region, as new accounts have it (NixOS/amis#37)."""
     snapshot_copies: int = 20
     """Quota of snapshot copies at work in a region: https://docs.aws.amazon.com/ebs/latest/userguide/ebs-copy-snapshot.html"""
+    snapshots: int = 100_000
+    """Quota L-309BACF6 of a region, Snapshots per Region."""
     pending_snapshots: int = 100
     """Quota of snapshots that have been started and not completed."""
     import_refused_by: Literal["call", "task"] = "call"
