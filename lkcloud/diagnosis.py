@@ -8,7 +8,6 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
-
 _SLOW = 60.0
 """Seconds that no cloud minds, and that an answer can take."""
 
