@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from lkcloud.boot import Expectation
 from lkcloud.errors import UsageError
@@ -38,7 +38,7 @@ def _patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _text(value: object) -> object:
-    """Take a number for the text that it was written as: `version: 7` means "7"."""
+    """Take a number for a text: of a file it is read as it was written, 1.10 too."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
@@ -138,14 +138,3 @@ class Release(Entry):
     images: Annotated[tuple[Source, ...], Field(description="The disks.", min_length=1)]
     targets: Annotated[tuple[Target, ...], Field(description="Where they go.", min_length=1)]
     defaults: Annotated[Defaults, Field(description="What holds for all targets.")] = Defaults()
-
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> "Release":
-        for what, names in (
-            ("image", [image.id for image in self.images]),
-            ("target", [target.label for target in self.targets]),
-        ):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            if twice:
-                raise ValueError(f"two {what}s are called {twice[0]}: give each {what} an id of its own")
-        return self

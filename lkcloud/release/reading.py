@@ -5,6 +5,7 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.reader import ReaderError
 
 from lkcloud import registry
 from lkcloud.errors import UsageError
@@ -24,6 +27,9 @@ Location = tuple[str | int, ...]
 
 _LARGEST = 1024 * 1024
 """Bytes; a release file has some thousand, and one that has this many is something else."""
+
+_MOST = 100_000
+"""Values, each as often as aliases repeat it."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,10 @@ def read(path: Path, environment: Mapping[str, str] | None = None) -> ReleaseFil
     The clouds must be installed. Raises UsageError with
     `PATH:LINE:COLUMN: ...` for what is wrong with the file.
     """
-    data, places = _parse(path, os.environ if environment is None else environment)
+    try:
+        data, places = _parse(path, os.environ if environment is None else environment)
+    except RecursionError:
+        raise UsageError(f"{path} is nested too deeply", hint="name a release file") from None
     if not isinstance(data, dict):
         raise UsageError(f"{path} holds no release", hint="write `name:`, `version:`, `images:` and `targets:`")
     try:
@@ -79,22 +88,47 @@ def _parse(path: Path, environment: Mapping[str, str]) -> tuple[Any, dict[Locati
         mark = error.problem_mark or error.context_mark
         at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         said = str(error.problem or error.context or "this is no YAML").split("\n", maxsplit=1)[0]
-        raise UsageError(f"{path}{at}: {said}", hint="mend the YAML there") from None
+        hint = "give it once" if isinstance(error, DuplicateKeyError) else "mend the YAML there"
+        raise UsageError(f"{path}{at}: {said}", hint=hint) from None
+    except ReaderError as error:
+        before = text[: error.position].split("\n")
+        what = f"the character U+{ord(text[error.position]):04X} cannot be in YAML"
+        raise UsageError(f"{path}:{len(before)}:{len(before[-1]) + 1}: {what}", hint="take it out") from None
     except YAMLError as error:
         raise UsageError(f"{path}: {str(error).splitlines()[0]}", hint="mend the YAML") from None
     places: dict[Location, tuple[int, int]] = {(): (1, 1)}
     plain = _plain(data, (), places)
+    if len(places) > _MOST:
+        raise UsageError(f"{path} is no release file: it holds more than {_MOST} values", hint="name a release file")
+    if isinstance(plain, dict) and _is_number_or_date(plain.get("version")):
+        plain["version"] = _version_as_written(text)
     try:
         return _with_environment(plain, (), environment), places
     except _AtError as error:
         raise _error(path, places, error.where, error.text, "set it, or write ${NAME:-default}") from None
 
 
+def _is_number_or_date(value: object) -> bool:
+    return isinstance(value, int | float | date) and not isinstance(value, bool)
+
+
+def _version_as_written(text: str) -> str:
+    """Return the version of the YAML TEXT letter by letter: as a number 1.10 would be 1.1, which is another."""
+    root = YAML(typ="rt").compose(text)
+    return next(str(value.value) for key, value in root.value if key.value == "version")
+
+
 def _plain(value: Any, where: Location, places: dict[Location, tuple[int, int]]) -> Any:
-    """Return VALUE in Python's own types, and note in PLACES at which line and column each value stands."""
+    """Return VALUE in Python's own types, and note in PLACES at which line and column each value stands.
+
+    It ends early where there are too many: aliases can make as many of a few lines as one likes.
+    """
+    if len(places) > _MOST:
+        return None
     if isinstance(value, CommentedMap):
         for key in value:
-            line, column = value.lc.key(key)
+            # What a merge (`<<`) has put in has no place of its own.
+            line, column = value.lc.key(key) if key in (value.lc.data or ()) else (value.lc.line, value.lc.col)
             places[(*where, str(key))] = line + 1, column + 1
         return {str(key): _plain(item, (*where, str(key)), places) for key, item in value.items()}
     if isinstance(value, CommentedSeq):
@@ -132,6 +166,10 @@ def _check(file: ReleaseFile) -> None:
     """Look at what one model alone cannot know: images that targets name, and clouds."""
     release = file.release
     images = [image.id for image in release.images]
+    _check_unique(file, "image", [(name, ("images", number, "id")) for number, name in enumerate(images)])
+    _check_unique(
+        file, "target", [(target.label, ("targets", number, "id")) for number, target in enumerate(release.targets)]
+    )
     for cloud in release.defaults.options:
         _check_cloud(file, cloud, ("defaults", "options", cloud))
     for number, target in enumerate(release.targets):
@@ -140,6 +178,14 @@ def _check(file: ReleaseFile) -> None:
         for index, image in enumerate(target.images or ()):
             if image not in images:
                 raise file.error((*where, "images", index), f"there is no image {image}", _choose(image, images))
+
+
+def _check_unique(file: ReleaseFile, what: str, names: Sequence[tuple[str, Location]]) -> None:
+    seen = set()
+    for name, where in names:
+        if name in seen:
+            raise file.error(where, f"two {what}s are called {name}", f"give each {what} an `id:` of its own")
+        seen.add(name)
 
 
 def _check_cloud(file: ReleaseFile, cloud: str, where: Location) -> None:
@@ -166,14 +212,41 @@ def _explained(
     default: Location = ("defaults", "options", at.cloud, *inside)
     if at.cloud and where not in places and default in places:
         where = default
-    said = str(first["msg"]).removeprefix("Value error, ")
-    said = said[:1].lower() + said[1:]
+    said = _said(first)
     name = str(where[-1]) if where else ""
     if first["type"] == "extra_forbidden":
         return _error(path, places, where, f"{name} is not known here", _choose(name, _keys(at.model, inside[:-1])))
     if first["type"] == "missing":
         return _error(path, places, where[:-1], f"{name} is missing", f"add `{name}:` there")
     return _error(path, places, where, f"{_called(where)}: {said}", _hint(at.model, inside, first))
+
+
+_NEEDED = {
+    "dict_type": "should be a mapping, of lines `key: value`",
+    "mapping_type": "should be a mapping, of lines `key: value`",
+    "model_type": "should be a mapping, of lines `key: value`",
+    "tuple_type": "should be a list, as [a, b]",
+    "list_type": "should be a list, as [a, b]",
+    "too_short": "should have one entry at least",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+}
+"""What is said of the errors of pydantic that speak of Python."""
+
+
+def _said(error: ErrorDetails) -> str:
+    """Return what is wrong, in words of YAML."""
+    given = error["input"]
+    if given is None:
+        return "has no value"
+    if error["type"] == "string_type":
+        return "should be a text" if isinstance(given, dict | list) else "should be a text: put it in quotes"
+    if given == "":
+        return "should not be empty"
+    if error["type"] in _NEEDED:
+        return _NEEDED[error["type"]]
+    said = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    return said[:1].lower() + said[1:]
 
 
 def _called(where: Location) -> str:
@@ -189,6 +262,8 @@ def _is_place(word: str | int) -> bool:
 
 def _hint(model: type[BaseModel], inside: Location, error: ErrorDetails) -> str:
     described = _description(model, inside)
+    if error["type"] == "model_type" and (keys := _keys(model, inside)):
+        return f"{described} Its keys: {', '.join(keys)}"
     return described or f"see docs/release-file.md; it was {str(error['input'])[:60]!r}"
 
 

@@ -22,7 +22,8 @@ def from_environment(text: str, environment: Mapping[str, str]) -> str:
             return "$"
         value = environment.get(name) or default
         if value is None:
-            raise UnknownWord(f"${{{name}}} is not set in the environment")
+            how = "is empty" if name in environment else "is not set"
+            raise UnknownWord(f"${{{name}}} {how} in the environment")
         return value
 
     return _VARIABLE.sub(put, text)

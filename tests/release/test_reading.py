@@ -41,8 +41,8 @@ def failure(path: Path, environment: dict[str, str] | None = None) -> UsageError
 
 def test_jobs_of_a_release(write: Write, disk: Path) -> None:
     first, second = job.jobs(reading.read(write(GOOD), {}))
-    assert (first.label, first.name, first.cloud, first.file) == ("aws/x86", "os-x86-1-1", "aws", str(disk))
-    assert first.options == {"region": "eu-central-1", "tag": {"team": "images", "build": "1.1"}}
+    assert (first.label, first.name, first.cloud, first.file) == ("aws/x86", "os-x86-1-10", "aws", str(disk))
+    assert first.options == {"region": "eu-central-1", "tag": {"team": "images", "build": "1.10"}}
     assert first.test == Expectation(("login:",))
     assert first.required
     assert first.architecture == "x86_64"
@@ -52,9 +52,22 @@ def test_jobs_of_a_release(write: Write, disk: Path) -> None:
     assert not second.required
 
 
-def test_a_version_is_text_as_it_is_written_when_quoted(write: Write, disk: Path) -> None:
-    release = reading.read(write(GOOD.replace("version: 1.10", 'version: "1.10"')), {}).release
-    assert release.version == "1.10"
+@pytest.mark.parametrize(
+    ("written", "version"),
+    [("1.10", "1.10"), ('"1.10"', "1.10"), ("2026-11-27", "2026-11-27"), ("007", "007"), ("1e3", "1e3"), ("7", "7")],
+)
+def test_a_version_is_text_as_it_is_written(write: Write, disk: Path, written: str, version: str) -> None:
+    """YAML makes numbers and dates of what has no quotes, and 1.10 would be 1.1."""
+    release = reading.read(write(GOOD.replace("version: 1.10", f"version: {written}")), {}).release
+    assert release.version == version
+
+
+def test_merged_mappings(write: Write, disk: Path) -> None:
+    text = GOOD.replace("options:\n          region", "options:\n          <<: {kms_key: alias/os}\n          region")
+    assert job.jobs(reading.read(write(text), {}))[0].options["kms_key"] == "alias/os"
+    error = failure(write(text.replace("kms_key", "kms_kee")))
+    assert "kms_kee is not known here" in error.message
+    assert ":9:" in error.message  # the mapping that it is merged into
 
 
 def test_paths_are_relative_to_the_file(
@@ -89,12 +102,22 @@ def test_the_environment_is_put_in(write: Write, disk: Path) -> None:
         ("    file: disk.raw\n", "", 4, "file is missing", "add `file:` there"),
         ("timeout: 60", "timeout: soon", 15, "should be a valid number", "Seconds until the boot test fails."),
         ('expect: "up now"', 'expect: "("', 15, "is not a regular expression", "Regular expressions that"),
-        ("id: gcp-main", "id: aws", 1, "two targets are called aws", ""),
+        ("id: gcp-main", "id: aws", 12, "two targets are called aws", "give each target an `id:` of its own"),
         ('"main-{image}"', '"main-{flavour}"', 13, "{flavour} stands for nothing", "write one of those words"),
         ("eu-central-1", "${REGION}", 9, "${REGION} is not set in the environment", "${NAME:-default}"),
         ("cloud: gcp\n", "cloud: gcp\n        images: [arm]\n", 12, "there is no image arm", "there are: x86"),
-        ("version: 1.10", "version: 1.10\n    version: 2", 3, "duplicate key", "mend the YAML there"),
+        ("version: 1.10", "version: 1.10\n    version: 2", 3, "duplicate key", "give it once"),
         ("version: 1.10", "version: [1", 3, "", "mend the YAML there"),
+        ("version: 1.10", 'version: ""', 2, "version: should not be empty", "The version, which"),
+        ("version: 1.10", "version:", 2, "version: has no value", "The version, which"),
+        ("version: 1.10", "version: [1]", 2, "version: should be a text", "The version, which"),
+        ("- id: x86", "- id: 86", 4, "id: should be a text: put it in quotes", "What targets call it"),
+        ("required: false", "required: soon", 14, "required: should be true or false", "Whether nothing is shared"),
+        ("required: false", "images: 5", 14, "images: should be a list, as [a, b]", "The ids of the images"),
+        ("required: false", "images: [x86", 14, "", "mend the YAML there"),
+        ("required: false", "options: [x86]", 14, "should be a mapping, of lines `key: value`", "The cloud's own"),
+        ("- id: x86\n        file: disk.raw", "- disk.raw", 4, "should be a mapping", "Its keys: id, file, name"),
+        ("os-{image}", "os\x01", 1, "the character U+0001 cannot be in YAML", "take it out"),
         ("version: 1.10", "lkcloud: 2\n    version: 1.10", 2, "should be 1", "Version of the form"),
     ],
 )
@@ -117,7 +140,7 @@ def test_two_images_of_one_name(write: Write, disk: Path) -> None:
         "        file: disk.raw\n", "        file: disk.raw\n      - id: arm\n        file: disk.raw\n"
     )
     error = failure(write(text))
-    assert "the images x86 and arm are both called os-1-1 at aws" in error.message
+    assert "the images x86 and arm are both called os-1-10 at aws" in error.message
 
 
 @pytest.mark.parametrize(
@@ -129,6 +152,13 @@ def test_two_images_of_one_name(write: Write, disk: Path) -> None:
         (b"a: *missing\n", "undefined alias"),
         (b"#" * (1 << 20) + b"\n", "more than a MiB"),
         (b"a: !!python/object:os.system x\n", ""),
+        (b"a: " + b"[" * 1200 + b"]" * 1200 + b"\n", "is nested too deeply"),
+        (
+            b"a0: &a0 [x, x]\n" + b"".join(b"a%d: &a%d [*a%d, *a%d]\n" % (n, n, n - 1, n - 1) for n in range(1, 40)),
+            "holds more than 100000 values",
+        ),
+        (b"a: &a [*a]\n", ""),
+        (b"a: &a {b: *a}\n", ""),
     ],
 )
 def test_files_that_are_none(tmp_path: Path, content: bytes, message: str) -> None:
