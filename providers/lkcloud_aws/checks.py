@@ -40,7 +40,7 @@ def check(session: Session, options: AwsOptions, source: Source) -> Iterator[Fin
     Raises NotAuthenticated without valid credentials, UsageError without a region that exists.
     """
     session.region  # noqa: B018 - raises for a region that is not given or does not exist, before any request
-    strangers = list(_identity(session))
+    strangers = list(identity(session))
     if strangers:
         yield from strangers
         return
@@ -49,15 +49,15 @@ def check(session: Session, options: AwsOptions, source: Source) -> Iterator[Fin
     _ = session.ec2
     if options.method == "import" and options.bucket:
         _ = session.s3, session.iam
-        bucket = options.bucket
-        questions += [lambda: _bucket(session, bucket), lambda: _role(session, options.role)]
+        wanted = options.bucket
+        questions += [lambda: bucket(session, wanted), lambda: role(session, options.role)]
     with ThreadPoolExecutor(len(questions)) as threads:
         for findings in threads.map(lambda ask: ask(), questions):
             yield from findings
     yield from distribution.check(session, options, source)
 
 
-def _identity(session: Session) -> Iterator[Finding]:
+def identity(session: Session) -> Iterator[Finding]:
     """Ask who we are. A region that is not enabled answers as if it did not know the credentials."""
     _ = session.credentials
     try:
@@ -111,30 +111,30 @@ def _registering(session: Session, options: AwsOptions, source: Source) -> list[
     return []
 
 
-def _bucket(session: Session, bucket: str) -> list[Finding]:
+def bucket(session: Session, name: str) -> list[Finding]:
     """Ask for the bucket; VM Import reads only those of its own region."""
     hint = f"make a bucket in {session.region}, or use --method ebs, which needs none"
     try:
-        answer = session.attempt(lambda: session.s3.head_bucket(Bucket=bucket))
+        answer = session.attempt(lambda: session.s3.head_bucket(Bucket=name))
         region = answer.get("BucketRegion") or ""
     except Exception as error:
         answered = fault(error)
         if answered is None:
-            raise explain(error, f"looking for the bucket {bucket}") from error
+            raise explain(error, f"looking for the bucket {name}") from error
         if answered.status == 404 or answered.code == "NoSuchBucket":
-            return [Finding(f"there is no bucket {bucket}", hint)]
+            return [Finding(f"there is no bucket {name}", hint)]
         region = _region_header(error)
         if answered.status == 403 and region in ("", session.region):
             return [
                 Finding(
-                    f"this identity may not use the bucket {bucket}",
+                    f"this identity may not use the bucket {name}",
                     "allow s3:ListBucket and the other permissions of docs/aws.md, or give a --bucket of yours",
                 )
             ]
         if not region:
-            raise explain(error, f"looking for the bucket {bucket}") from error
+            raise explain(error, f"looking for the bucket {name}") from error
     if region and region != session.region:
-        return [Finding(f"the bucket {bucket} is in {region} and the push goes to {session.region}", hint)]
+        return [Finding(f"the bucket {name} is in {region} and the push goes to {session.region}", hint)]
     return []
 
 
@@ -144,30 +144,30 @@ def _region_header(error: Exception) -> str:
     return headers.get("x-amz-bucket-region", "")
 
 
-def _role(session: Session, role: str) -> list[Finding]:
+def role(session: Session, name: str) -> list[Finding]:
     """Look at the role of VM Import; many who may push may not look, which is no obstacle."""
     try:
-        answer = session.attempt(lambda: session.iam.get_role(RoleName=role))
+        answer = session.attempt(lambda: session.iam.get_role(RoleName=name))
     except Exception as error:
         answered = fault(error)
         if answered is None:
-            raise explain(error, f"looking for the role {role}") from error
+            raise explain(error, f"looking for the role {name}") from error
         if answered.code in ("NoSuchEntity", "NoSuchEntityException"):
-            return [Finding(f"there is no role {role}", _ROLE_HINT)]
+            return [Finding(f"there is no role {name}", _ROLE_HINT)]
         return [
             Finding(
-                f"cannot look at the role {role} ({answered.code})",
+                f"cannot look at the role {name} ({answered.code})",
                 "allow iam:GetRole to have it checked before the upload",
                 obstacle=False,
             )
         ]
     policy: object = answer["Role"].get("AssumeRolePolicyDocument")
-    if not _trusts_import(json.loads(policy) if isinstance(policy, str) else policy):
-        return [Finding(f"VM Import may not assume the role {role}", _ROLE_HINT)]
+    if not trusts_import(json.loads(policy) if isinstance(policy, str) else policy):
+        return [Finding(f"VM Import may not assume the role {name}", _ROLE_HINT)]
     return []
 
 
-def _trusts_import(policy: Any) -> bool:
+def trusts_import(policy: Any) -> bool:
     """Tell whether a trust POLICY lets vmie.amazonaws.com in, which says `vmimport` as the external id."""
     statements = _listed(policy.get("Statement")) if isinstance(policy, Mapping) else []
     for statement in statements:

@@ -7,7 +7,7 @@ All of it is asked in each region that the image is to be in.
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from lkcloud.provider import Finding, Source
 from lkcloud_aws import promotion, regions
@@ -18,6 +18,7 @@ from lkcloud_aws.session import Session
 from lkcloud_aws.sharing import unblocking
 
 T = TypeVar("T")
+Kind = Literal["image", "snapshot"]
 
 QUOTA = "L-0E3CBAB9"
 """How many images of a region may be public (NixOS/amis#37)."""
@@ -39,23 +40,24 @@ def check(session: Session, options: AwsOptions, source: Source) -> Iterator[Fin
             yield Finding(finding.problem, finding.hint, obstacle=not one.optional)
     home = Destination(session.region)
     usable = [home, *(one for one in wanted if one.region not in unusable)]
-    places = [_Place(session.at(one.region), one, home, options, source) for one in usable]
+    places = [Place(session.at(one.region), one, home, options, source.name) for one in usable]
     for place in places:
         place.prepare()
     with ThreadPoolExecutor(min(len(places), 20)) as threads:
-        for findings in threads.map(_Place.check, places):
+        for findings in threads.map(Place.check, places):
             yield from findings
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """A region that the image is to be in: the one that it is made in, which is HOME, or one that it is copied to."""
 
     session: Session
     destination: Destination
     home: Destination
     options: AwsOptions
-    source: Source
+    name: str | None
+    """The image's, where it is known."""
 
     @property
     def _is_copied_to(self) -> bool:
@@ -71,7 +73,13 @@ class _Place:
 
     def check(self) -> list[Finding]:
         """Return what stands in the way here; where the image is optional, nothing is an obstacle."""
-        findings = [*self._permissions(), *self._encryption(), *self._public(), *self._parameters()]
+        findings = [*self._permissions(), *self.encryption()]
+        if self.options.public and not self._is_public_already():
+            findings += self.blocked("image")
+            if self.options.share_snapshot:
+                findings += self.blocked("snapshot")
+            findings += self.quota()
+        findings += promotion.check(self.session, self.options)
         if self.destination.optional:
             findings = [Finding(one.problem, one.hint, obstacle=False) for one in findings]
         return findings
@@ -106,7 +114,7 @@ class _Place:
                 return [Finding(f"aws: this identity may not {what}", hint)]
         return []
 
-    def _encryption(self) -> Iterator[Finding]:
+    def encryption(self) -> Iterator[Finding]:
         """Find out whether what nobody asked to encrypt is encrypted here, and then cannot be shared."""
         options, where = self.options, self.session.region
         if options.encrypted or self.destination.key or not (options.public or options.share_with):
@@ -133,26 +141,30 @@ class _Place:
                 "name a key of your own: --encrypted --kms-key for the image, --copy-to REGION=KMS_KEY for a copy",
             )
 
-    def _public(self) -> Iterator[Finding]:
-        """Look at block public access and at the quota, unless the image is there and public already."""
-        options, ec2, where = self.options, self.session.ec2, self.session.region
-        if not options.public or self._is_public_already():
+    def blocked(self, kind: Kind) -> Iterator[Finding]:
+        """Look whether the account lets nothing of a KIND be public."""
+        ec2, where = self.session.ec2, self.session.region
+
+        def image() -> tuple[str, str]:
+            answer = ec2.get_image_block_public_access_state()
+            return answer["ImageBlockPublicAccessState"], answer.get("ManagedBy", "")
+
+        def snapshot() -> tuple[str, str]:
+            answer = ec2.get_snapshot_block_public_access_state()
+            return answer["State"], answer.get("ManagedBy", "")
+
+        found = self._ask(f"block public access in {where}", image if kind == "image" else snapshot)
+        if isinstance(found, Finding):
+            yield found
             return
-        blocked = self._ask(f"block public access in {where}", ec2.get_image_block_public_access_state)
-        if isinstance(blocked, Finding):
-            yield blocked
-        elif blocked["ImageBlockPublicAccessState"] != "unblocked":
-            yield _blocked("image", where, blocked.get("ManagedBy", ""))
-        if options.share_snapshot:
-            state = self._ask(f"block public access in {where}", ec2.get_snapshot_block_public_access_state)
-            if isinstance(state, Finding):
-                yield state
-            elif state["State"] != "unblocked":
-                yield _blocked("snapshot", where, state.get("ManagedBy", ""))
-        yield from self._quota()
+        state, manager = found
+        if state != "unblocked":
+            yield _blocked(kind, where, manager)
 
     def _is_public_already(self) -> bool:
-        name = filter_value(self.source.name)
+        if self.name is None:
+            return False
+        name = filter_value(self.name)
         answer = self.session.call(
             "looking for the image",
             lambda: self.session.ec2.describe_images(
@@ -167,7 +179,8 @@ class _Place:
         )
         return bool(answer["Images"])
 
-    def _quota(self) -> Iterator[Finding]:
+    def quota(self) -> Iterator[Finding]:
+        """Look whether there is room for one more public image."""
         where = self.session.region
         quota = self._ask(
             f"the quota of public images in {where}",
@@ -190,9 +203,6 @@ class _Place:
                 f"make some private or delete them, or ask for more (Service Quotas, {QUOTA})",
             )
 
-    def _parameters(self) -> list[Finding]:
-        return promotion.check(self.session, self.options)
-
     def _ask(self, what: str, request: Callable[[], T]) -> T | Finding:
         """Return the answer to REQUEST, or what to tell of one that we may not make: that is no obstacle."""
         try:
@@ -204,7 +214,7 @@ class _Place:
             return Finding(f"cannot look at {what} ({answer.code})", explain(error, what).hint, obstacle=False)
 
 
-def _blocked(kind: str, region: str, manager: str) -> Finding:
+def _blocked(kind: Kind, region: str, manager: str) -> Finding:
     problem = f"block public access for {kind}s is on in {region}"
     if manager == "declarative-policy":
         return Finding(f"{problem}, by a policy of the organization", "ask whoever keeps the policy for an exception")
