@@ -39,7 +39,9 @@ class LocalOptions(Options):
         Field(description="What the machine boots by; the disk tells if not given, and `uefi` if it has both."),
     ] = None
     bus: Annotated[
-        Bus | None, Used.LAUNCH, Field(description="How the machine has its disk; `virtio` if not given.")
+        Bus | None,
+        Used.LAUNCH,
+        Field(description="How the machine has its disk; if not given, the first for which the disk has drivers."),
     ] = None
     memory: Annotated[int, Used.LAUNCH, Field(description="MiB of memory of the machine.", ge=64)] = 1024
 

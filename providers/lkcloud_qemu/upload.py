@@ -13,6 +13,7 @@ from lkcloud.transfer.locks import exclusive
 from lkcloud_qemu import images, leftovers
 from lkcloud_qemu.folder import CLOUD, DISK, Document, Folder, read
 from lkcloud_qemu.options import LocalOptions
+from lkcloud_qemu.readiness import bus_for
 
 _PIECE = 16 << 20
 """Bytes between two moments at which the meter moves and Ctrl-C is heard."""
@@ -69,7 +70,7 @@ def _document(options: LocalOptions, source: Source) -> Document:
         created=datetime.now(UTC),
         architecture=architecture,
         firmware=firmware,
-        bus=options.bus or "virtio",
+        bus=options.bus or bus_for(source.disk, source.facts),
         description=source.description,
     )
 
