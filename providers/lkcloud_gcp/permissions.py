@@ -14,8 +14,8 @@ USES: Mapping[str, str] = {
     "composite": "`push` with `--method composite`",
     "resumable": "`push` with `--method resumable`",
     "bucket": "the bucket that lkcloud makes",
+    "keep": "the mark of a tarball that `--keep-object` leaves",
     "disk": "a disk that is an object, `gs://...`",
-    "check": "to have project and quota checked before the upload",
     "test": "`--test`, `test`",
     "share": "`--share-with`, `--public`, `share`",
     "promote": "`--family`, `promote`",
@@ -41,7 +41,9 @@ _HELD = ("prune", "sweep")
 
 PERMISSIONS = (
     # The image
-    Permission("compute.images.get", "project", (*_PUSH, "test", "share", "promote", "deprecate", "delete", "prune")),
+    Permission(
+        "compute.images.get", "project", (*_PUSH, "test", "share", "promote", "deprecate", "delete", "prune", "sweep")
+    ),
     Permission("compute.images.list", "project", ("list", "delete", "prune", "sweep", "gc")),
     Permission("compute.images.create", "project", _PUSH),
     Permission("compute.images.setLabels", "project", (*_PUSH, "deprecate", "prune", "sweep")),
@@ -49,14 +51,15 @@ PERMISSIONS = (
     Permission(
         "compute.globalOperations.get", "project", (*_PUSH, "promote", "deprecate", "delete", "prune", "sweep", "gc")
     ),
-    Permission("compute.globalOperations.list", "project", _PUSH),
-    Permission("compute.projects.get", "project", (), ("check",)),
+    Permission("compute.globalOperations.list", "project", (), _PUSH),
+    Permission("compute.projects.get", "project", (), _PUSH),
     # The way there
     Permission("storage.objects.create", "bucket", _PUSH),
-    Permission("storage.objects.get", "bucket", _PUSH),
+    Permission("storage.objects.get", "bucket", (*_PUSH, "keep")),
     Permission("storage.objects.list", "bucket", (*_PUSH, "delete", "gc")),
-    Permission("storage.objects.delete", "bucket", _PUSH, ("delete", "gc")),
-    Permission("storage.buckets.get", "bucket", ("bucket", "delete", "gc"), _PUSH),
+    Permission("storage.objects.delete", "bucket", (*_PUSH, "delete", "gc")),
+    Permission("storage.objects.update", "bucket", ("keep",)),
+    Permission("storage.buckets.get", "bucket", ("bucket",), (*_PUSH, "delete", "gc")),
     Permission("storage.buckets.create", "project", ("bucket",)),
     Permission("storage.buckets.list", "project", ("bucket",)),
     Permission("storage.objects.get", "source", ("disk",)),
@@ -65,13 +68,13 @@ PERMISSIONS = (
     Permission("compute.instances.setLabels", "project", ("test",)),
     Permission("compute.instances.get", "project", ("test",)),
     Permission("compute.instances.getSerialPortOutput", "project", ("test",)),
-    Permission("compute.instances.delete", "project", ("test",), ("delete", "gc")),
+    Permission("compute.instances.delete", "project", ("test", "delete", "gc")),
     Permission("compute.instances.list", "project", (), ("delete", "gc")),
     Permission("compute.disks.create", "project", ("test",)),
     Permission("compute.disks.setLabels", "project", ("test",)),
     Permission("compute.images.useReadOnly", "project", ("test",)),
     Permission("compute.subnetworks.use", "project", ("test",)),
-    Permission("compute.zoneOperations.get", "project", ("test",), ("delete", "gc")),
+    Permission("compute.zoneOperations.get", "project", ("test", "delete", "gc")),
     # To others
     Permission("compute.images.getIamPolicy", "project", ("share", "prune")),
     Permission("compute.images.setIamPolicy", "project", ("share", "prune")),
