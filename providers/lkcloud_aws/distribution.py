@@ -181,14 +181,21 @@ class Place:
 
     def quota(self) -> Iterator[Finding]:
         """Look whether there is room for one more public image."""
-        where = self.session.region
-        quota = self._ask(
-            f"the quota of public images in {where}",
-            lambda: self.session.quotas.get_service_quota(ServiceCode="ec2", QuotaCode=QUOTA)["Quota"]["Value"],
-        )
+        quota, there = self.public_images()
         if isinstance(quota, Finding):
             yield quota
-            return
+        elif there >= quota:
+            yield Finding(
+                f"{there} images of the account are public in {self.session.region}, and its quota is {quota:.0f}",
+                f"make some private or delete them, or ask for more (Service Quotas, {QUOTA})",
+            )
+
+    def public_images(self) -> tuple[float | Finding, int]:
+        """Return how many images may be public, or why that cannot be told, and how many are."""
+        quota = self._ask(
+            f"the quota of public images in {self.session.region}",
+            lambda: self.session.quotas.get_service_quota(ServiceCode="ec2", QuotaCode=QUOTA)["Quota"]["Value"],
+        )
 
         def count() -> int:
             pages = self.session.ec2.get_paginator("describe_images").paginate(
@@ -196,12 +203,7 @@ class Place:
             )
             return sum(len(page["Images"]) for page in pages)
 
-        there = self.session.call("counting the public images", count)
-        if there >= quota:
-            yield Finding(
-                f"{there} images of the account are public in {where}, and its quota is {quota:.0f}",
-                f"make some private or delete them, or ask for more (Service Quotas, {QUOTA})",
-            )
+        return quota, 0 if isinstance(quota, Finding) else self.session.call("counting the public images", count)
 
     def _ask(self, what: str, request: Callable[[], T]) -> T | Finding:
         """Return the answer to REQUEST, or what to tell of one that we may not make: that is no obstacle."""

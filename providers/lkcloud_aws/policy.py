@@ -56,7 +56,7 @@ def document(
     wanted = sorted(needed(permissions, uses, helps=helps), key=lambda one: (one.on, one.condition))
     statements = []
     for (on, condition), group in groupby(wanted, key=lambda one: (one.on, one.condition)):
-        resources = [filled for arn in ON[on] for filled in _filled(arn, places)]
+        resources = [filled for arn in ON[on] for filled in filled(arn, places)]
         if not resources:
             continue
         statement: dict[str, Any] = {
@@ -66,14 +66,14 @@ def document(
         }
         if condition:
             statement["Condition"] = {
-                operator: {key: _one_or_all(_filled(value, places)) for key, value in operands.items()}
+                operator: {key: _one_or_all(filled(value, places)) for key, value in operands.items()}
                 for operator, operands in CONDITIONS[condition].items()
             }
         statements.append(statement)
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def _filled(text: str, places: Mapping[str, Sequence[str]]) -> list[str]:
+def filled(text: str, places: Mapping[str, Sequence[str]]) -> list[str]:
     """Return TEXT with each of the values of each of its places."""
     names = [name for _, name, _, _ in Formatter().parse(text) if name]
     return [text.format(**dict(zip(names, values, strict=True))) for values in product(*(places[one] for one in names))]
