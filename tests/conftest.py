@@ -28,5 +28,6 @@ def own_folders(
     monkeypatch.setenv("LKCLOUD_STATE_DIR", str(folder / "state"))
     monkeypatch.setenv("LKCLOUD_CACHE_DIR", str(folder / "cache"))
     monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     return folder

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images as files: what is in the folder, what is read from it, and what is left alone."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lkcloud import pipeline
+from lkcloud.disk import Disk
+from lkcloud.errors import LkcloudError, Refused, UsageError
+from lkcloud.provider import Blob, Image, Run, Source
+from lkcloud_qemu import Local, LocalOptions
+
+
+@pytest.fixture
+def image(local: Local, disk: Disk, run: Run) -> Image:
+    return pipeline.push(local, disk, name="my-os", run=run, description="a system").image
+
+
+def test_an_image_is_a_raw_file_and_a_document(folder: Path, path: Path, disk: Disk, image: Image) -> None:
+    file = folder / "my-os/disk.raw"
+    assert file.read_bytes() == path.read_bytes()
+    assert file.stat().st_blocks <= path.stat().st_blocks + 16, "the holes have been filled"
+    assert sorted(one.name for one in file.parent.iterdir()) == ["disk.raw", "image.json"]
+    document = json.loads((folder / "my-os/image.json").read_text())
+    assert document.pop("created").endswith("Z")
+    assert document == {
+        "version": 1,
+        "name": "my-os",
+        "digest": disk.content().digest,
+        "size": 64 << 20,
+        "architecture": "x86_64",
+        "firmware": "uefi",
+        "bus": "virtio",
+        "family": "",
+        "description": "a system",
+        "tags": {},
+    }
+    assert image.blobs[0].id == str(file)
+    assert dict(image.tags) == {"firmware": "uefi", "bus": "virtio", "description": "a system"}
+
+
+def test_what_is_no_image_is_left_alone(folder: Path, local: Local, image: Image) -> None:
+    (folder / "notes.txt").write_text("mine")
+    (folder / "other").mkdir()
+    (folder / "other/disk.raw").write_text("mine")
+    assert [one.id for one in local.images()] == ["my-os"]
+    assert list(local.leftovers("")) == []
+    local.delete(replace(image, id="other"))
+    local.delete(replace(image, id="../tiny.raw"))
+    local.delete(replace(image, id="."))
+    local.delete(image)
+    assert sorted(one.name for one in folder.iterdir()) == [".work", "notes.txt", "other"]
+    assert (folder.parent / "tiny.raw").exists()
+
+
+def test_only_what_lkcloud_has_left_is_removed(folder: Path, local: Local, image: Image) -> None:
+    for place in (folder / "my-os", folder / ".work", folder / ".work/x@deleted-00000000/../../my-os", Path("/")):
+        with pytest.raises(UsageError, match="nothing that lkcloud has left"):
+            local.delete(Blob("local", "", str(place), "upload"))
+    assert local.get("my-os") == image
+
+
+def test_a_name_that_is_taken_by_something_else_is_told_before_anything_is_copied(
+    folder: Path, local: Local, disk: Disk, run: Run
+) -> None:
+    (folder / "my-os").mkdir(parents=True)
+    (folder / "my-os/mine").write_text("mine")
+    with pytest.raises(Refused, match="my-os is there, and is no image"):
+        pipeline.push(local, disk, name="my-os", run=run)
+    assert (folder / "my-os/mine").read_text() == "mine"
+    assert not (folder / ".work").exists()
+
+
+def test_an_image_can_be_renamed_and_copied_as_files_are(folder: Path, local: Local, image: Image) -> None:
+    (folder / "my-os").rename(folder / "renamed")
+    shutil.copytree(folder / "renamed", folder / "copied")
+    assert local.find("my-os") is None
+    assert [(one.name, one.digest) for one in local.images()] == [
+        (name, image.digest) for name in ("copied", "renamed")
+    ]
+
+
+def test_a_later_lkcloud_may_note_more(folder: Path, local: Local, image: Image, run: Run) -> None:
+    file = folder / "my-os/image.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "secure_boot": True, "tags": {"team": "os"}}))
+    Local(LocalOptions(folder=folder, family="stable")).promote(image, run)
+    document = json.loads(file.read_text())
+    assert (document["secure_boot"], document["family"]) == (True, "stable")
+    assert ("team", "os") in next(local.images()).tags
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"version": 2}', "[" * 100_000], ids=["empty", "nothing", "later", "deep"])
+def test_a_damaged_document_is_named(folder: Path, local: Local, image: Image, text: str) -> None:
+    (folder / "my-os/image.json").write_text(text)
+    for look in (lambda: local.get("my-os"), lambda: list(local.images())):
+        with pytest.raises(LkcloudError, match=r"my-os/image.json is damaged: ") as caught:
+            look()
+        assert f"rm -r {folder / 'my-os'}" in caught.value.hint
+
+
+def test_a_family_is_joined_and_changed(folder: Path, image: Image, run: Run) -> None:
+    for family in ("testing", "stable"):
+        joining = Local(LocalOptions(folder=folder, family=family))
+        joining.promote(image, run)
+        assert [one.family for one in joining.images()] == [family]
+    Local(LocalOptions(folder=folder)).promote(image, run)
+    assert [one.family for one in joining.images()] == ["stable"]
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "a/b", "..", "a@b", "x" * 129, "name\n", "ä"])
+def test_names_that_cannot_be_folders(local: Local, source: Source, name: str) -> None:
+    assert local.find(name) is None
+    (finding,) = local.validate(replace(source, name=name))
+    given = finding.hint.removeprefix("give --name ")
+    assert list(local.validate(replace(source, name=given))) == []
+
+
+@pytest.mark.parametrize("name", ["a", "My_OS-1.2+git", "x" * 128])
+def test_names_that_can(local: Local, source: Source, run: Run, name: str) -> None:
+    assert pipeline.push(local, source.disk, name=name, run=run).image.id == name
+
+
+def test_hardware_that_does_not_fit_is_told(folder: Path, source: Source) -> None:
+    def problems(**options: str) -> list[tuple[str, bool]]:
+        local = Local(LocalOptions.model_validate({"folder": folder, **options}))
+        return [(one.problem, one.obstacle) for one in local.validate(source)]
+
+    assert problems() == []
+    assert problems(firmware="bios") == []
+    assert problems(architecture="arm64") == [("the disk is for x86_64, and the machine for arm64", False)]
+    assert problems(architecture="arm64", firmware="bios")[0] == ("no arm64 machine boots by BIOS", True)
