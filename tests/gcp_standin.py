@@ -1,14 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Google Cloud on this machine, for tests: started once a process, empty for each test."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lkcloud.permissions import actions
+from lkcloud_gcp.permissions import PERMISSIONS, USES
 from lkcloud_gcp.sandbox import GcpStandIn, Windows
 
+LISTED = "LKCLOUD_TEST_LISTED_PERMISSIONS"
+"""Environment variable: if it is set, the identity of the tests is allowed what lkcloud's list has, and no more."""
+
+OWN = ("compute.instanceTemplates.create", "storage.buckets.update")
+"""What tests do themselves beside it, where no user of lkcloud has to: a template that holds an image, a retention."""
+
 SHORT = Windows(image_import=0.05, operation=0.01, instance_start=0.02)
+
+if os.environ.get(LISTED):
+    SHORT.allowed = frozenset((*actions(PERMISSIONS, USES), *OWN))
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ module "lkcloud" {
   publishers = {
     # Pushes of tags make, test and publish images.
     lkcloud-publisher = {
-      uses   = ["composite", "check", "test", "share", "promote", "deprecate"]
+      uses   = ["composite", "test", "share", "promote", "deprecate"]
       github = ["repo:example/myos:ref:refs/tags/v*"]
     }
 
