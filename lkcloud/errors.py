@@ -15,7 +15,10 @@ LkcloudError            1   the run failed
 └── Unreachable         1   the network or the service stayed away until the time limit
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from lkcloud.provider import Image
 
 PARTLY = 3
 """Exit code of a run of which some is done and something is not."""
@@ -31,6 +34,9 @@ class LkcloudError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
+
+    made: "tuple[Image, ...]" = ()
+    """What is there all the same, where something has failed only in part."""
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)

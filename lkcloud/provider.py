@@ -205,7 +205,8 @@ class Copies(Protocol):
 
         A copy has IMAGE's name, digest and tags, and whoever may use IMAGE may use it; one that is there already is not
         made again. No place named: nothing done. Raises Conflict where other content has the name, unless REPLACING:
-        then that is deleted when the copy is ready. If a place fails, the others are done before the error is raised.
+        then that is deleted when the copy is ready. If a place fails, the others are done before the error is raised,
+        and its `made` has their copies.
         """
         ...
 

@@ -34,6 +34,8 @@ class Standing:
 
     job: Job
     made: Made | None = None
+    complete: bool = False
+    """Whether MADE has all that the job makes; if not, an earlier run may have made more."""
     failure: Failure | None = None
     shared: bool = False
     promoted: bool = False
@@ -149,6 +151,7 @@ class Publication:
         if phase == "make":
             standing.made = made = outcome
             if made.failure is None:
+                standing.complete = True
                 self._tell(standing.job, phase, "made" if made.made else "there", image_id=made.image.id)
             else:
                 self._fail(standing, phase, made.failure)
@@ -220,7 +223,8 @@ class Publication:
             job = standing.job
             earlier = [one for one in before if (one.target, one.image) == (job.target, job.image)]
             entries = {one.id: one for one in earlier}
-            images += [self._entry(standing, image, entries.get(image.id)) for image in standing.images] or earlier
+            images += [self._entry(standing, image, entries.get(image.id)) for image in standing.images]
+            images += _unseen(standing, earlier)
         problems = tuple(
             Problem(target=one.job.target, image=one.job.image, error=one.failure.message, hint=one.failure.hint)
             for one in self._standings
@@ -271,6 +275,16 @@ class Publication:
                     architecture=job.architecture,
                 )
         return tuple(found[image] for image in sorted(found))
+
+
+def _unseen(standing: Standing, earlier: Sequence[Published]) -> list[Published]:
+    """Return what an EARLIER run of a job has said that this one has not come to; other content has taken its place."""
+    if standing.made is None:
+        return list(earlier)
+    if standing.complete:
+        return []
+    seen = {image.id for image in standing.images}
+    return [one for one in earlier if one.id not in seen and one.digest == standing.made.image.digest]
 
 
 def _made(future: "Future[Any]") -> Made | None:

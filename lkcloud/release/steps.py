@@ -25,7 +25,7 @@ from lkcloud.reporting import Reporter
 class Made:
     """What the first phase of a job came to: the image, tested if it was to be, and its copies in other regions.
 
-    With a FAILURE it came no further than that: the image is there, and did not boot or was not copied.
+    With a FAILURE it came no further than that: the image is there, and did not boot or was not copied everywhere.
     """
 
     image: Image
@@ -196,7 +196,8 @@ def make(job: Job, bench: Bench, tested: frozenset[tuple[str, str]]) -> Made:
         except Stopped:
             raise Stopped(made) from None
         except Exception as error:
-            return replace(made, failure=Failure.of(error))
+            there = error.made if isinstance(error, LkcloudError) else ()
+            return replace(made, copies=there, failure=Failure.of(error))
     return replace(made, copies=copies)
 
 

@@ -33,7 +33,7 @@ def copy(
 
     The region of the image itself is left out. Raises UsageError for an image that lkcloud did not make, NotFound if it
     is gone or not available, Refused for a region that is not enabled or a copy that fails, Conflict for a name that is
-    taken there. The copies that could be made are there all the same.
+    taken there. The copies that could be made are there all the same, and named by the error.
     """
     wanted = [one for one in options.destinations if one.region != session.region]
     if not wanted:
@@ -127,4 +127,5 @@ def _tell(results: Sequence[tuple[Destination, Image | LkcloudError]], run: Run)
         else:
             errors.append(result)
     if errors:
+        errors[0].made = tuple(result for _, result in results if isinstance(result, Image))
         raise errors[0]

@@ -158,6 +158,7 @@ def test_a_copy_that_fails_is_removed_and_the_others_stay(aws: AwsStandIn, sessi
         copy(session, image, f"{WEST}=alias/none", EUROPE)
     assert "alias/none is a key in us-west-2" in raised.value.hint
     assert (standing_images(aws, WEST), snapshots_in(aws, WEST)) == ([], [])
+    assert [one.id for one in raised.value.made] == standing_images(aws, EUROPE)
     assert len(standing_images(aws, EUROPE)) == 1
     # The token of the copy that failed gives back its id for ever.
     kms_key(session, WEST, "alias/none")

@@ -19,6 +19,7 @@ from lkcloud.sandbox.http import Response
 from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud.sandbox.traffic import Seen
 from lkcloud_aws.sandbox import AwsStandIn
+from lkcloud_aws.sandbox.errors import ApiError, render
 from lkcloud_gcp.sandbox import GcpStandIn
 from tests.release.conftest import Write
 
@@ -171,6 +172,40 @@ def test_a_target_that_fails_leaves_the_others_and_is_gone_on_with(
     assert again.manifest.complete
     assert again.manifest.problems == ()
     assert not set(aws.traffic.operations()) & {"StartSnapshot", "CompleteSnapshot", "RunInstances"}
+
+
+def test_copies_that_were_made_are_in_the_manifest_where_another_failed(
+    aws: AwsStandIn, write: Write, disk: Path, publish: Publish
+) -> None:
+    copied = ["eu-central-1", "eu-west-1", "us-west-2"]
+    text = TWO_CLOUDS.replace("boot_mode", "copy_to: [us-west-2, eu-west-1], boot_mode")
+    path = write(text[: text.index("      - cloud: gcp")] + text[text.index("    defaults:") :])
+
+    def refuse_in_the_west(operation: str) -> None:
+        def hook(seen: Seen) -> Response | None:
+            if (seen.phase, seen.operation, seen.region) == ("before", operation, "us-west-2"):
+                return render(seen.service, ApiError("InvalidRequest", "no", 400), "refused")
+            return None
+
+        aws.traffic.hooks[:] = [hook]
+
+    refuse_in_the_west("CopyImage")
+    first = publish(path)
+    assert (first.exit_code, first.manifest.complete) == (3, False)
+    assert [(one.region, one.tested) for one in first.manifest.images] == [("eu-central-1", True), ("eu-west-1", True)]
+    [problem] = first.manifest.problems
+    assert "us-west-2" in problem.error
+
+    aws.traffic.hooks.clear()
+    second = publish(path)
+    assert second.manifest.complete
+    assert [one.region for one in second.manifest.images] == copied
+
+    # What cannot be looked at now has been there.
+    refuse_in_the_west("DescribeImages")
+    third = publish(path)
+    assert (third.exit_code, third.manifest.complete) == (3, False)
+    assert third.manifest.images == second.manifest.images
 
 
 def test_a_boot_test_that_fails_promotes_nothing_anywhere(
