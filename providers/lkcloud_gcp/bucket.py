@@ -7,7 +7,8 @@ given disks: https://cloud.google.com/storage/docs/best-practices#naming
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from lkcloud.errors import LkcloudError, NotFound, Refused
 from lkcloud.provider import Run
@@ -15,6 +16,9 @@ from lkcloud_gcp.errors import fault, status_of
 from lkcloud_gcp.naming import FORMAT_VERSION, VERSION
 from lkcloud_gcp.options import GcpOptions
 from lkcloud_gcp.session import Session
+
+if TYPE_CHECKING:
+    from google.cloud import storage
 
 KEPT_DAYS = 7
 """After so many days a bucket that lkcloud made deletes what is under the prefix."""
@@ -26,12 +30,31 @@ _ANOTHER = "give --bucket with a bucket of your own"
 
 
 @dataclass(frozen=True, slots=True)
+class Settings:
+    """How a bucket keeps things, in seconds, and who can be let in.
+
+    RETENTION is how long each object must stay, for good if that is LOCKED, SOFT_DELETE how long what was removed is
+    kept. CLOSED is whether nobody can make it public, UNIFORM whether its objects have no access lists of their own.
+    """
+
+    retention: int
+    locked: bool
+    soft_delete: int
+    closed: bool
+    uniform: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Bucket:
-    """A bucket that may be used; OWN is whether it is the one that lkcloud makes for the project."""
+    """A bucket that may be used; OWN is whether it is the one that lkcloud makes for the project.
+
+    SETTINGS are None where this identity may not look, or has just made it; they are no part of which bucket it is.
+    """
 
     name: str
     location: str
     own: bool
+    settings: Settings | None = field(default=None, compare=False)
 
 
 def name(session: Session, options: GcpOptions) -> str:
@@ -80,7 +103,17 @@ def find(session: Session, options: GcpOptions) -> Bucket | None:
             raise
     if options.bucket is None:
         _require_ours(session, wanted)
-    return Bucket(wanted, str(found.location or ""), options.bucket is None)
+    return Bucket(wanted, str(found.location or ""), options.bucket is None, _settings(found))
+
+
+def _settings(shown: "storage.Bucket") -> Settings:
+    return Settings(
+        retention=int(shown.retention_period or 0),
+        locked=bool(shown.retention_policy_locked),
+        soft_delete=int(shown.soft_delete_policy.retention_duration_seconds or 0),
+        closed=shown.iam_configuration.public_access_prevention == "enforced",
+        uniform=bool(shown.iam_configuration.uniform_bucket_level_access_enabled),
+    )
 
 
 def _may_not_look(error: Exception) -> bool:

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Google says before anything is made: who we are, the project and its APIs, permissions, quota, the bucket."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import ClassVar
 
 from lkcloud.errors import LkcloudError, NotAuthenticated, NotFound, Refused, Unreachable, UsageError
 from lkcloud.provider import Finding, Source
 from lkcloud_gcp import bucket, images, resource_manager
-from lkcloud_gcp.errors import status_of
 from lkcloud_gcp.options import GcpOptions
 from lkcloud_gcp.session import Session
 
@@ -37,6 +38,52 @@ def check(session: Session, options: GcpOptions, source: Source) -> Iterator[Fin
             yield from findings
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many images a project has, and may have."""
+
+    used: int
+    limit: int
+
+    remedy: ClassVar[str] = "delete images that are not needed (lkcloud list gcp), or ask for a higher quota"
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another."""
+        return self.used >= self.limit
+
+    @property
+    def told(self) -> str:
+        """What a project has, as the end of a sentence about it."""
+        return f"has {self.used} images and may have {self.limit}"
+
+
+def images_of(session: Session) -> Room | None:
+    """Look at the project (compute.projects.get), and return how many images it has; None where that is not told.
+
+    Raises NotFound or UsageError for a project that does not exist, Refused where Compute Engine is not enabled or
+    this identity may not look.
+    """
+    project = session.project
+    shown = session.call(
+        f"looking at the project {project}", lambda **how: session.projects.get(project=project, **how)
+    )
+    found = (Room(round(quota.usage), round(quota.limit)) for quota in shown.quotas if quota.metric == "IMAGES")
+    return next(found, None)
+
+
+def granted_on(session: Session, name: str, permissions: Sequence[str]) -> list[str]:
+    """Return which of PERMISSIONS we have on the bucket NAME; none is needed to ask.
+
+    https://cloud.google.com/storage/docs/json_api/v1/buckets/testIamPermissions
+    """
+    have: list[str] = session.call(
+        f"asking what is allowed on the bucket {name}",
+        lambda **how: session.storage.bucket(name).test_iam_permissions(list(permissions), **how),
+    )
+    return have
+
+
 def _project(session: Session, source: Source) -> list[Finding]:
     """Look at the project: that it is there, that Compute Engine is enabled, and that there is room for an image.
 
@@ -44,9 +91,7 @@ def _project(session: Session, source: Source) -> list[Finding]:
     """
     project = session.project
     try:
-        shown = session.call(
-            f"looking at the project {project}", lambda **how: session.projects.get(project=project, **how)
-        )
+        room = images_of(session)
     except (NotFound, UsageError) as error:
         return [Finding(error.message, "check --project: it takes the project's id, not its title")]
     except Refused as error:
@@ -54,15 +99,9 @@ def _project(session: Session, source: Source) -> list[Finding]:
             return [Finding(error.message, error.hint)]
         hint = "allow compute.projects.get to have project and quota checked before the upload"
         return [Finding(error.message, hint, obstacle=False)]
-    for quota in shown.quotas:
-        if quota.metric == "IMAGES" and quota.usage >= quota.limit and images.get(session, source.name) is None:
-            return [
-                Finding(
-                    f"the project {project} has {quota.usage:.0f} images and may have {quota.limit:.0f}",
-                    "delete images that are not needed (lkcloud list gcp), or ask for a higher quota",
-                )
-            ]
-    return []
+    if room is None or not room.full or images.get(session, source.name) is not None:
+        return []
+    return [Finding(f"the project {project} {room.told}", room.remedy)]
 
 
 def _permissions(session: Session, options: GcpOptions) -> list[Finding]:
@@ -104,24 +143,18 @@ def _bucket(session: Session, options: GcpOptions) -> list[Finding]:
                 "make it (gcloud storage buckets create), or leave --bucket out: then lkcloud makes one",
             )
         ]
-    return [*_allowed(session, options, found.name), *_kept(session, options, found.name)]
+    return [*_allowed(session, options, found.name), *_kept(options, found)]
 
 
-def _removes(options: GcpOptions) -> bool:
+def removes(options: GcpOptions) -> bool:
     """Tell whether a push removes objects: parts, or the tarball in the end."""
     return options.method == "composite" or not options.keep_object
 
 
 def _allowed(session: Session, options: GcpOptions, name: str) -> list[Finding]:
-    """Ask which permissions we have on the bucket: no permission is needed for that.
-
-    https://cloud.google.com/storage/docs/json_api/v1/buckets/testIamPermissions
-    """
-    have = session.call(
-        f"asking what is allowed on the bucket {name}",
-        lambda **how: session.storage.bucket(name).test_iam_permissions(list(_OBJECTS), **how),
-    )
-    needed = [permission for permission in _OBJECTS if permission != _DELETE or _removes(options)]
+    """Ask whether we have what an upload needs on the bucket."""
+    have = granted_on(session, name, _OBJECTS)
+    needed = [permission for permission in _OBJECTS if permission != _DELETE or removes(options)]
     missing = [permission for permission in needed if permission not in have]
     if not missing:
         return []
@@ -133,20 +166,15 @@ def _allowed(session: Session, options: GcpOptions, name: str) -> list[Finding]:
     ]
 
 
-def _kept(session: Session, options: GcpOptions, name: str) -> list[Finding]:
+def _kept(options: GcpOptions, found: bucket.Bucket) -> list[Finding]:
     """Tell of a bucket that keeps what is to be removed after the upload or the import."""
-    try:
-        shown = session.call(f"looking at the bucket {name}", lambda **how: session.storage.get_bucket(name, **how))
-    except Refused as error:
-        if status_of(error.__cause__) != 403:
-            raise
-        return []  # who may only use it is not shown how it keeps things
-    seconds = shown.retention_period or 0
-    if not seconds or not _removes(options):
+    seconds = found.settings.retention if found.settings else 0
+    if not seconds or not removes(options):
         return []
     return [
         Finding(
-            f"the bucket {name} keeps each object for {max(1, seconds // _DAY)} days: nothing could be removed again",
+            f"the bucket {found.name} keeps each object for {max(1, seconds // _DAY)} days: "
+            "nothing could be removed again",
             "give a --bucket without a retention policy, or --method resumable --keep-object",
         )
     ]

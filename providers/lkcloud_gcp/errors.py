@@ -109,6 +109,12 @@ def _without_request(message: str) -> str:
     return "" if said.lstrip().startswith("<") or said == "unknown error" else said
 
 
+def disabled(error: BaseException | None) -> str:
+    """Return the API that the project has not enabled, if that is what ERROR says, "" otherwise."""
+    answer = fault(error)
+    return _services(answer) if answer is not None and answer.reasons & _DISABLED else ""
+
+
 def status_of(error: BaseException | None) -> int:
     """Return the HTTP status of an answer, 0 if ERROR is none."""
     found = fault(error)

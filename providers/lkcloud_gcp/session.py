@@ -156,6 +156,13 @@ class Session:
         return self._compute(compute_v1.ProjectsClient)
 
     @cached_property
+    def zones(self) -> "compute_v1.ZonesClient":
+        """Of Compute Engine's zones."""
+        from google.cloud import compute_v1
+
+        return self._compute(compute_v1.ZonesClient)
+
+    @cached_property
     def global_operations(self) -> "compute_v1.GlobalOperationsClient":
         """Of operations on images."""
         from google.cloud import compute_v1
