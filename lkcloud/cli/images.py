@@ -139,6 +139,8 @@ def delete_command(cloud: str) -> Callable[..., None]:
         kept = {blob.id for blob in image.blobs} if image else set()
         left = [blob for blob in left if blob.id not in kept]
         if image is None and not left:
+            if ids := _ids(provider, reference):
+                raise UsageError(f"{cloud}: {reference} is not where these options look", hint=f"give the id: {ids}")
             voice.note(f"{cloud}: there is nothing called {reference}")
             return
         resources: list[Image | Blob] = [*([image] if image else []), *left]
@@ -161,13 +163,24 @@ def provider_of(cloud: str, ctx: typer.Context, values: dict[str, Any]) -> Provi
     return registry.make(cloud, chosen(cloud, registry.options_of(registry.load(cloud)), ctx, values))
 
 
+def _ids(provider: Provider, name: str) -> str:
+    """Return the ids of the images that `lkcloud list` shows under NAME, with commas.
+
+    `find` is for a push, and looks only where that would put the image: on Azure, in one definition of the gallery.
+    What else has the name may be another image, and has to be meant.
+    """
+    return ", ".join(image.id for image in provider.images() if image.name == name)
+
+
 def find_image(provider: Provider, reference: str, ctx: typer.Context) -> Image:
     """Return the image with this id or name; raises NotFound."""
     image = provider.get(reference) or provider.find(reference)
     if image is None:
-        place = same_place(ctx, type(provider.options))
+        place, ids = same_place(ctx, type(provider.options)), _ids(provider, reference)
+        look = f"lkcloud list {provider.name}{place} shows those there are; is it the right region and account?"
         raise NotFound(
-            f"{provider.name}: there is no image with the id or name {reference}",
-            hint=f"lkcloud list {provider.name}{place} shows those there are; is it the right region and account?",
+            f"{provider.name}: there is no image with the id or name {reference}"
+            + (" where these options look" if ids else ""),
+            hint=f"give the id: {ids}" if ids else look,
         )
     return image

@@ -101,6 +101,19 @@ def test_a_version_leads_others_only_after_it_booted(azure: AzureStandIn, lkclou
     assert "private" not in failed.stderr
 
 
+@pytest.mark.usefixtures("azure")
+def test_a_listed_name_that_could_be_of_several_definitions_wants_the_id(lkcloud: Command, tiny: Path) -> None:
+    """Without --definition a name is looked for in the definition that a push of this name would make."""
+    gallery = ("--gallery", "gal")
+    version = lkcloud("push", "azure", tiny, *gallery, "--definition", "rows", "--create-gallery").stdout.strip()
+    assert lkcloud("show", "azure", "tiny", *gallery, "--definition", "rows").stdout
+    shown = lkcloud("show", "azure", "tiny", *gallery, code=1).stderr.splitlines()
+    assert shown[-1] == f"hint: give the id: {version}"
+    deleted = lkcloud("delete", "azure", "tiny", *gallery, "--yes", code=2).stderr.splitlines()
+    assert deleted[-1] == f"hint: give the id: {version}"
+    assert lkcloud("show", "azure", version, *gallery).stdout
+
+
 def test_an_upload_that_a_conflict_leaves_is_named(azure: AzureStandIn, lkcloud: Command, tiny: Path) -> None:
     rows = ("--gallery", "gal", "--definition", "rows")
     lkcloud("push", "azure", tiny, *rows, "--create-gallery", "--name", "first")
