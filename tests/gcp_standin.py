@@ -44,4 +44,5 @@ def gcp(serving_gcp: GcpStandIn, monkeypatch: pytest.MonkeyPatch, own_folders: P
     yield serving_gcp
     serving_gcp.traffic.hooks.clear()
     serving_gcp.expire_credentials(expired=False)
+    serving_gcp.set_clock(0)
     serving_gcp.reset()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lkcloud.errors import LkcloudError, NotFound, Refused
 from lkcloud.provider import Run
-from lkcloud_gcp.errors import fault, status_of
+from lkcloud_gcp.errors import disabled, fault, status_of
 from lkcloud_gcp.naming import FORMAT_VERSION, VERSION
 from lkcloud_gcp.options import GcpOptions
 from lkcloud_gcp.session import Session
@@ -93,7 +93,7 @@ def find(session: Session, options: GcpOptions) -> Bucket | None:
         except Exception as error:
             if status_of(error) == 404:
                 return None
-            if status_of(error) == 403 and options.bucket is None:
+            if status_of(error) == 403 and options.bucket is None and not disabled(error):
                 raise Refused(
                     f"gcp: the bucket {wanted} belongs to another project, or this identity may not see it",
                     hint=f"{_ANOTHER}, or allow storage.buckets.get on it",

@@ -25,6 +25,7 @@ USES: Mapping[str, str] = {
     "prune": "`prune`",
     "sweep": "`sweep`",
     "gc": "`gc`",
+    "doctor": "what `doctor` looks at beside permissions",
 }
 """What needs permissions, and how the user calls it."""
 
@@ -52,14 +53,15 @@ PERMISSIONS = (
         "compute.globalOperations.get", "project", (*_PUSH, "promote", "deprecate", "delete", "prune", "sweep", "gc")
     ),
     Permission("compute.globalOperations.list", "project", (), _PUSH),
-    Permission("compute.projects.get", "project", (), _PUSH),
+    Permission("compute.projects.get", "project", (), (*_PUSH, "doctor")),
+    Permission("compute.zones.get", "project", (), ("doctor",)),
     # The way there
     Permission("storage.objects.create", "bucket", _PUSH),
     Permission("storage.objects.get", "bucket", (*_PUSH, "keep")),
     Permission("storage.objects.list", "bucket", (*_PUSH, "delete", "gc")),
     Permission("storage.objects.delete", "bucket", (*_PUSH, "delete", "gc")),
     Permission("storage.objects.update", "bucket", ("keep",)),
-    Permission("storage.buckets.get", "bucket", ("bucket",), (*_PUSH, "delete", "gc")),
+    Permission("storage.buckets.get", "bucket", ("bucket",), (*_PUSH, "delete", "gc", "doctor")),
     Permission("storage.buckets.create", "project", ("bucket",)),
     Permission("storage.buckets.list", "project", ("bucket",)),
     Permission("storage.objects.get", "source", ("disk",)),

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from lkcloud import registry
+from lkcloud.diagnosis import Diagnosis, Purpose
 from lkcloud.errors import NotFound
 from lkcloud.life import withdrawal
 from lkcloud.provider import Blob, Deprecation, Due, Finding, Hold, Image, Machine, Run, Source
@@ -51,6 +52,12 @@ class Gcp:
         from lkcloud_gcp import checks
 
         return checks.check(self._session, self.options, source)
+
+    def diagnose(self, purposes: Sequence[Purpose]) -> Iterator[Diagnosis]:
+        """Look at identity, project, APIs, permissions, quota and bucket, making nothing."""
+        from lkcloud_gcp import diagnosis
+
+        return diagnosis.diagnose(self._session, self.options, purposes)
 
     def find(self, name: str) -> Image | None:
         """Return the image of the project that is called NAME."""

@@ -32,7 +32,7 @@ def connected(serving_gcp: GcpStandIn) -> Session:
         session = Session()
         _ = session.credentials, session.project, session.universe, session.storage_url, session.storage
         _ = session.images, session.instances, session.projects, session.global_operations, session.zone_operations
-        _ = session.instance_templates
+        _ = session.instance_templates, session.zones
     return session
 
 

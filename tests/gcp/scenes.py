@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lkcloud import pipeline
+from lkcloud.diagnosis import Purpose
 from lkcloud.disk import Disk
 from lkcloud.life import prune, sweep
 from lkcloud.life.choice import Policy, Selection
@@ -238,6 +239,13 @@ def gc(stage: Stage) -> Act:
     return act
 
 
+def doctor(stage: Stage) -> Act:
+    """What is not allowed is told, and nothing fails."""
+    stage.session.storage.create_bucket(BUCKET)
+    provider = stage.provider()
+    return lambda: list(provider.diagnose(tuple(Purpose)))
+
+
 def _found(provider: Gcp, name: str = "image") -> Image:
     image = provider.find(name)
     assert image is not None
@@ -259,4 +267,5 @@ SCENES: Mapping[str, Callable[[Stage], Act]] = {
     "prune": prune_,
     "sweep": sweep_,
     "gc": gc,
+    "doctor": doctor,
 }

@@ -90,6 +90,11 @@ class GcpStandIn:
         """Return the raw file with the bytes of an image, to read. Raises KeyError."""
         return self.holdings.engine.image_file(name)
 
+    def set_clock(self, skew: float) -> None:
+        """Let the cloud's clock be SKEW seconds before this machine's, in the Date of answers and where a key signs."""
+        assert self._server is not None, "start comes first"
+        self._server.clock_skew = self._keys.clock_skew = skew
+
     def expire_credentials(self, *, expired: bool = True) -> None:
         """Let no token be good from now on, or let them be good again."""
         self._keys.expired = expired

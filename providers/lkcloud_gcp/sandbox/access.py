@@ -22,6 +22,12 @@ _SCOPES = ("cloud-platform", "compute", "devstorage.full_control", "devstorage.r
 """With one of these a token is good for all that is here: https://developers.google.com/identity/protocols/oauth2/scopes"""
 _LONGEST = 3600
 """Seconds from iat to exp: https://developers.google.com/identity/protocols/oauth2/service-account#authorizingrequests"""
+_TOLERANCE = 300
+"""Seconds that two clocks may differ by: that there is some is said, how much is not."""
+_UNREASONABLE = (
+    "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp "
+    "values in the JWT claim."
+)
 
 
 class Keys:
@@ -35,6 +41,8 @@ class Keys:
         self._address = ""
         self.expired = False
         """Whether neither the key nor any token is good."""
+        self.clock_skew = 0.0
+        """Seconds by which Google's clock is before this machine's."""
 
     def file(self, home: Path) -> Path:
         """Return where the key file is."""
@@ -86,8 +94,9 @@ class Keys:
             return _refusal("invalid_grant", "Invalid JWT: Failed audience check.")
         if claims.get("iss") != EMAIL:
             return _refusal("invalid_grant", "Invalid issuer: Not a valid service account.")
-        if int(claims["exp"]) - int(claims["iat"]) > _LONGEST:
-            return _refusal("invalid_grant", "Invalid JWT: Token must be a short-lived token (60 minutes).")
+        now, issued, ends = time.time() + self.clock_skew, int(claims["iat"]), int(claims["exp"])
+        if ends - issued > _LONGEST or issued > now + _TOLERANCE or ends < now - _TOLERANCE:
+            return _refusal("invalid_grant", _UNREASONABLE)
         if not _covers(str(claims.get("scope", ""))):
             return _refusal("invalid_scope", "Invalid OAuth scope or ID token audience provided.")
         return None

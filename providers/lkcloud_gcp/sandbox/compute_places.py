@@ -9,13 +9,14 @@ from lkcloud_gcp.sandbox.compute_lists import listed
 from lkcloud_gcp.sandbox.instance_rules import check_zone
 from lkcloud_gcp.sandbox.places import NETWORK, REGIONS, ZONES, machine_type, region
 
-_QUOTAS = {"IMAGES": 2000.0, "NETWORKS": 15.0}
-"""Limits of a project: https://cloud.google.com/compute/resource-usage. They are shown, and not enforced."""
-
 
 def _project(call: Call) -> Result:
     call.check_query()
-    used = {"IMAGES": float(len(call.engine.images)), "NETWORKS": 1.0}
+    # Limits of a project: https://cloud.google.com/compute/resource-usage. They are shown, and not enforced.
+    quotas = (
+        ("IMAGES", float(call.cloud.windows.images), float(len(call.engine.images))),
+        ("NETWORKS", 15.0, 1.0),
+    )
     return {
         "kind": "compute#project",
         "id": "1234567890123456789",
@@ -23,7 +24,7 @@ def _project(call: Call) -> Result:
         "selfLink": f"{ROOT}projects/{PROJECT}",
         "creationTimestamp": "2025-01-01T00:00:00.000-08:00",
         "commonInstanceMetadata": {"kind": "compute#metadata", "fingerprint": "AAAAAAAAAAA="},
-        "quotas": [{"metric": name, "limit": limit, "usage": used[name]} for name, limit in _QUOTAS.items()],
+        "quotas": [{"metric": name, "limit": limit, "usage": used} for name, limit, used in quotas],
         "defaultServiceAccount": "123456789012-compute@developer.gserviceaccount.com",
         "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
         "defaultNetworkTier": "PREMIUM",
@@ -31,13 +32,13 @@ def _project(call: Call) -> Result:
     }
 
 
-def _described(zone: str) -> dict[str, Any]:
+def _described(call: Call, zone: str) -> dict[str, Any]:
     return {
         "kind": "compute#zone",
         "id": str(2000 + ZONES.index(zone)),
         "name": zone,
         "description": zone,
-        "status": "UP",
+        "status": "DOWN" if zone in call.cloud.windows.zones_down else "UP",
         "region": link(f"regions/{region(zone)}"),
         "selfLink": link(f"zones/{zone}"),
     }
@@ -47,12 +48,12 @@ def _zone(call: Call) -> Result:
     call.check_query()
     if call.name not in ZONES:
         raise not_found(f"zones/{call.name}")
-    return _described(call.name)
+    return _described(call, call.name)
 
 
 def _zones(call: Call) -> Result:
     call.check_query("filter", "maxResults", "orderBy", "pageToken", "returnPartialSuccess")
-    return listed(call, "compute#zoneList", "zones", [_described(zone) for zone in ZONES])
+    return listed(call, "compute#zoneList", "zones", [_described(call, zone) for zone in ZONES])
 
 
 def _machine_type(call: Call) -> Result:

@@ -28,6 +28,10 @@ class Windows:
     chunk_persisted: int = 0
     """The most bytes that are kept of each request of a resumable upload, as when Google keeps less than was sent; a
     multiple of 256 KiB, 0 for all."""
+    images: int = 2000
+    """The quota IMAGES of the project, which is shown and not enforced."""
+    zones_down: tuple[str, ...] = ()
+    """Zones that are not up."""
     foreign_buckets: tuple[str, ...] = ()
     """Names of buckets that others have."""
     allowed: frozenset[str] | None = None
