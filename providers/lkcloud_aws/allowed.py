@@ -11,10 +11,9 @@ from itertools import groupby
 from typing import Any
 
 from lkcloud.permissions import Permission
+from lkcloud_aws import policy
 from lkcloud_aws.errors import fault
 from lkcloud_aws.naming import DIGEST
-from lkcloud_aws.permissions import ON
-from lkcloud_aws.policy import filled
 from lkcloud_aws.session import Session
 
 _NOBODY = "ami-ffffffffffffffff0"
@@ -105,17 +104,20 @@ class Asking:
             self.session.attempt(lambda: method(**request, DryRun=True))
         except Exception as error:
             answer = fault(error)
-            if answer is not None and answer.code in ("DryRunOperation", "UnauthorizedOperation"):
-                return answer.code == "DryRunOperation"
+            if answer is not None and answer.code == "UnauthorizedOperation":
+                return False
+            if answer is not None and (answer.code == "DryRunOperation" or "NotFound" in answer.code):
+                return True
         return None
 
     def _simulated(self, permissions: Iterable[Permission]) -> Iterator[tuple[str, bool | None]]:
         """Yield each action with what IAM says: on all resources of it, None if it may not be asked."""
         iam = self.session.iam
         by = sorted(permissions, key=lambda one: (one.on, one.condition))
-        for (on, condition), group in groupby(by, key=lambda one: (one.on, one.condition)):
-            actions = sorted({one.action for one in group})
-            resources = [_sample(arn, self.session.region) for text in ON[on] for arn in filled(text, self.places)]
+        for (_, condition), group in groupby(by, key=lambda one: (one.on, one.condition)):
+            those = list(group)
+            actions = sorted({one.action for one in those})
+            resources = [_sample(arn, self.session.region) for arn in policy.resources(those[0], self.places)]
             if not resources:
                 continue  # what is not named is not used
             try:

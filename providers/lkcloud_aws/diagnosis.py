@@ -3,7 +3,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lkcloud.diagnosis import Diagnosis, Health, Purpose, Remedy, clock
 from lkcloud.errors import LkcloudError
@@ -17,9 +17,6 @@ from lkcloud_aws.launch import DEFAULT_TYPES
 from lkcloud_aws.options import AwsOptions, Destination
 from lkcloud_aws.permissions import PERMISSIONS, SMALL
 from lkcloud_aws.session import Session
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SNAPSHOTS = "L-309BACF6"
 """How many snapshots a region may have (Service Quotas, Amazon EBS, Snapshots per Region)."""
@@ -182,8 +179,8 @@ def _snapshots(session: Session) -> Iterator[Diagnosis]:
         return sum(len(page["Snapshots"]) for page in pages)
 
     try:
-        quota = int(session.quotas.get_service_quota(ServiceCode="ebs", QuotaCode=SNAPSHOTS)["Quota"]["Value"])
-        there = count()
+        asked = session.attempt(lambda: session.quotas.get_service_quota(ServiceCode="ebs", QuotaCode=SNAPSHOTS))
+        quota, there = int(asked["Quota"]["Value"]), session.attempt(count)
     except Exception as error:
         if fault(error) is None:
             raise explain(error, "asking for the quota of snapshots") from error
@@ -224,31 +221,25 @@ def _afterwards(session: Session, options: AwsOptions, purposes: Sequence[Purpos
 
 def _sharing(place: distribution.Place) -> Iterator[Diagnosis]:
     options, region, optional = place.options, place.session.region, place.destination.optional
-    asked: list[tuple[str, Callable[[], Iterable[Finding]], str, Remedy]] = [
-        (
-            "encryption",
-            place.encryption,
-            "what is encrypted with AWS's own key cannot be shared, and what is encrypted at all cannot be public",
-            remedies.encrypt_nothing_by_default(region),
-        )
-    ]
-    if options.public:
-        why = "the image boots and is copied, and then cannot be made public"
-        asked.append(("public", lambda: place.blocked("image"), why, remedies.unblock("image", region)))
-        if options.share_snapshot:
-            asked.append(("public", lambda: place.blocked("snapshot"), why, remedies.unblock("snapshot", region)))
-        asked.append(("quota", place.quota, why, _more_public_images(place)))
-    for about, look, why, remedy in asked:
-        found = list(look())
-        yield from (_told(about, one, why, remedy, bearable=optional) for one in found)
-        if not found:
-            yield Diagnosis(about, Health.GOOD, f"nothing keeps images in {region} from being shared by it")
 
+    def told(about: str, found: Iterable[Finding], why: str, remedy: Remedy, good: str) -> Iterator[Diagnosis]:
+        looked = [_told(about, one, why, remedy, bearable=optional) for one in found]
+        yield from looked or [Diagnosis(about, Health.GOOD, good)]
 
-def _more_public_images(place: distribution.Place) -> Remedy:
+    why = "what is encrypted with AWS's own key cannot be shared, and what is encrypted at all cannot be public"
+    remedy = remedies.encrypt_nothing_by_default(region)
+    yield from told("encryption", place.encryption(), why, remedy, f"snapshots in {region} can be shared")
+    if not options.public:
+        return
+    why = "the image boots and is copied, and then cannot be made public"
+    kinds: tuple[distribution.Kind, ...] = ("image", "snapshot") if options.share_snapshot else ("image",)
+    for kind in kinds:
+        remedy = remedies.unblock(kind, region)
+        yield from told("public", place.blocked(kind), why, remedy, f"{kind}s in {region} can be public")
     quota, there = place.public_images()
     known = there if isinstance(quota, Finding) else int(quota)
-    return remedies.raise_quota("ec2", distribution.QUOTA, known + 5, place.session.region)
+    remedy = remedies.raise_quota("ec2", distribution.QUOTA, known + 5, region)
+    yield from told("quota", place.quota(), why, remedy, f"{there} of {known} public images in {region}")
 
 
 def _told(about: str, finding: Finding, why: str, remedy: Remedy | None = None, *, bearable: bool = False) -> Diagnosis:

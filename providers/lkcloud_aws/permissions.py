@@ -17,6 +17,7 @@ USES: Mapping[str, str] = {
     "encrypt": "`--kms-key`, and keys of `--copy-to`",
     "disk": "a disk that is an object, `s3://...`",
     "check": "to have checked before the upload what is to become of the image",
+    "doctor": "to have `doctor` see what it asks of IAM, buckets and quotas",
     "test": "`--test`, `test`",
     "copy": "`--copy-to`, `copy`",
     "share": "`--share-with`, `--public`, `share`",
@@ -55,6 +56,10 @@ ON: Mapping[str, tuple[str, ...]] = {
     "role": ("arn:{partition}:iam::{account}:role/{role}",),
     "parameter": ("arn:{partition}:ssm:*:{account}:parameter/{parameter}",),
     "quota": ("arn:{partition}:servicequotas:*:{account}:ec2/L-0E3CBAB9",),
+    "quotas": (
+        "arn:{partition}:servicequotas:*:{account}:ec2/L-0E3CBAB9",
+        "arn:{partition}:servicequotas:*:{account}:ebs/L-309BACF6",
+    ),
     "key": ("{key}",),
 }
 """Where a policy can give an action, as ARNs with places to fill in. Snapshots and images have no account there."""
@@ -77,7 +82,7 @@ SMALL = ("t3.nano", "t3.micro", "t3.small", "t4g.nano", "t4g.micro", "t4g.small"
 """Types for boot tests: those that `test` takes of itself, and their neighbours; t2 for images without ENA."""
 
 _PUSH = ("ebs", "import")
-_EVERY = tuple(one for one in USES if one not in ("encrypt", "disk"))
+_EVERY = tuple(one for one in USES if one not in ("encrypt", "disk", "doctor"))
 _HELD = ("prune", "sweep")
 """What looks first whether something uses an image."""
 
@@ -140,6 +145,12 @@ PERMISSIONS = (
     Permission("servicequotas:GetServiceQuota", "quota", (), ("check",)),
     Permission("ssm:GetParameters", "parameter", ("promote",)),
     Permission("ssm:PutParameter", "parameter", ("promote",)),
+    # What tells of the account
+    Permission("iam:SimulatePrincipalPolicy", "any", (), ("doctor",)),
+    Permission("iam:GetRole", "role", (), ("doctor",)),
+    Permission("s3:GetBucketPublicAccessBlock", "bucket", (), ("doctor",)),
+    Permission("servicequotas:GetServiceQuota", "quotas", (), ("doctor",)),
+    Permission("ec2:DescribeSnapshots", "any", (), ("doctor",)),
     # The end
     Permission("ec2:EnableImageDeprecation", "image", ("deprecate", "copy"), condition="own"),
     Permission("ec2:DisableImageDeprecation", "image", ("deprecate",), condition="own"),

@@ -55,14 +55,14 @@ def document(
     """
     wanted = sorted(needed(permissions, uses, helps=helps), key=lambda one: (one.on, one.condition))
     statements = []
-    for (on, condition), group in groupby(wanted, key=lambda one: (one.on, one.condition)):
-        resources = [filled for arn in ON[on] for filled in filled(arn, places)]
-        if not resources:
+    for (_, condition), group in groupby(wanted, key=lambda one: (one.on, one.condition)):
+        those = list(group)
+        if not (found := resources(those[0], places)):
             continue
         statement: dict[str, Any] = {
             "Effect": "Allow",
-            "Action": sorted({one.action for one in group}),
-            "Resource": resources,
+            "Action": sorted({one.action for one in those}),
+            "Resource": found,
         }
         if condition:
             statement["Condition"] = {
@@ -71,6 +71,11 @@ def document(
             }
         statements.append(statement)
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def resources(permission: Permission, places: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the ARNs that PERMISSION is given on, with PLACES filled in; none if it has no place."""
+    return [one for arn in ON[permission.on] for one in filled(arn, places)]
 
 
 def filled(text: str, places: Mapping[str, Sequence[str]]) -> list[str]:

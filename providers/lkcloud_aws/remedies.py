@@ -50,7 +50,12 @@ def enable_region(region: str) -> Remedy:
 
 def make_role(name: str, document: Document) -> Remedy:
     """Make the role of VM Import, which DOCUMENT allows what it does."""
-    return Remedy(do="let Terraform make it, see --fix", terraform=f"{_role(name)}\n\n{_role_policy(name, document)}")
+    words = ("--role-name", name, "--assume-role-policy-document", json.dumps(TRUST))
+    allowing = allow_role(name, document)
+    return Remedy(
+        commands=(command("iam", "create-role", *words), *allowing.commands),
+        terraform=f"{_role(name)}\n\n{allowing.terraform}",
+    )
 
 
 def trust(name: str) -> Remedy:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lkcloud import pipeline
+from lkcloud.diagnosis import Health, Purpose
 from lkcloud.disk import Disk
 from lkcloud.errors import Refused
 from lkcloud.life import prune, sweep
@@ -106,6 +107,19 @@ def check(stage: Stage) -> Act:
             for one in distribution.check(stage.session, options, source):
                 if one.obstacle:
                     raise Refused(one.problem, hint=one.hint)
+
+    return act
+
+
+def doctor(stage: Stage) -> Act:
+    """A look at an account by whoever may push to it in either way."""
+    stage.session.s3.create_bucket(Bucket=BUCKET)
+    provider = stage.provider(method="import", bucket=BUCKET)
+
+    def act() -> None:
+        for one in provider.diagnose([Purpose.PUSH]):
+            if one.health is Health.PROBLEM:
+                raise Refused(one.what, hint=one.remedy.do)
 
     return act
 
@@ -295,6 +309,7 @@ SCENES: Mapping[str, Callable[[Stage], Act]] = {
     "encrypt": encrypt,
     "disk": disk,
     "check": check,
+    "doctor": doctor,
     "test": test,
     "copy": copy,
     "share": share,

@@ -32,6 +32,7 @@ ALSO = {
     "encrypt": ("ebs",),
     "share-snapshot": ("share",),
     "check": ("share", "ebs"),
+    "doctor": ("import",),
 }
 """Uses that are never alone: what they need beside their own."""
 

@@ -50,7 +50,7 @@ _TAGS: Mapping[str, Callable[[Call], Result | None]] = {
     "DeleteTags": snapshots.delete_tags,
 }
 _QUERY_SERVICES = ("ec2", "iam", "sts")
-_REGIONAL = ("ec2", "ebs", "kms", "ssm", "servicequotas")
+_REGIONAL = ("ec2", "ebs", "kms", "ssm", "servicequotas", "sts")
 
 
 class Dispatcher:
@@ -130,6 +130,8 @@ class Dispatcher:
                 return quotas.serve(self._cloud, region, name, payload)
             case "iam", "SimulatePrincipalPolicy":
                 return simulation.serve(self._cloud, dict(form(payload)), request_id)
+            case "sts", "GetCallerIdentity":
+                return simulation.identity(request_id)
             case "account", "/enableRegion":
                 return regions.enable(self._cloud, payload)
         return None

@@ -39,6 +39,9 @@ _BUCKET = {
     ("HEAD", ""): "HeadBucket",
     ("PUT", ""): "CreateBucket",
     ("DELETE", ""): "DeleteBucket",
+    ("GET", "publicAccessBlock"): "GetPublicAccessBlock",
+    ("PUT", "publicAccessBlock"): "PutPublicAccessBlock",
+    ("DELETE", "publicAccessBlock"): "DeletePublicAccessBlock",
 }
 _SUBRESOURCES = (
     "uploadId", "uploads", "tagging", "location", "delete", "acl", "policy", "lifecycle", "versioning", "encryption",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""IAM's simulation of what somebody may.
+"""Who asks, and IAM's simulation of what somebody may.
 
 https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 
@@ -36,6 +36,17 @@ def serve(cloud: Cloud, form: Mapping[str, str], request_id: str) -> Response:
         f"<SimulatePrincipalPolicyResult><EvaluationResults>{results}</EvaluationResults>"
         "<IsTruncated>false</IsTruncated></SimulatePrincipalPolicyResult>"
         f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></SimulatePrincipalPolicyResponse>"
+    )
+    return Response(200, {"Content-Type": XML}, body.encode())
+
+
+def identity(request_id: str) -> Response:
+    """Answer who asks: always the same user, https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html."""
+    body = (
+        '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
+        f"<Arn>{authorization.USER}</Arn><UserId>AIDALKCLOUDSANDBOX00</UserId><Account>{ACCOUNT}</Account>"
+        f"</GetCallerIdentityResult><ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
+        "</GetCallerIdentityResponse>"
     )
     return Response(200, {"Content-Type": XML}, body.encode())
 
