@@ -56,74 +56,80 @@ _GROUPS = "Microsoft.Resources/subscriptions/resourceGroups"
 _ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
 _ACCOUNT = "Microsoft.Storage/storageAccounts"
 
-_EVERY = tuple(
-    one for one in USES if one not in ("group", "check", "trusted", "blob-gallery", "create-gallery", "encrypt")
-)
 _HELD = ("prune", "sweep")
 """What looks first whether something uses an image."""
 _REMOVES = ("delete", "gc")
 """What looks for leftovers of all kinds, and passes over those that it may not see."""
 
 PERMISSIONS = (
-    Permission(f"{_GROUPS}/read", "group", _EVERY),
+    Permission(f"{_GROUPS}/read", "group", ("disk", "blob", "image", "gallery", "group", "test")),
     Permission(f"{_GROUPS}/write", "subscription", ("group",)),
     # Waiting for what is made and deleted
-    Permission(f"{_COMPUTE}/locations/operations/read", "group", ("image", "test", "delete", *_HELD)),
+    Permission(
+        f"{_COMPUTE}/locations/operations/read", "group", ("image", "trusted", "test", "delete", "prune"), ("gc",)
+    ),
     Permission(f"{_COMPUTE}/locations/diskOperations/read", "group", ("disk", "test"), _REMOVES),
     Permission(
         f"{_COMPUTE}/locations/capsOperations/read",
         "gallery",
         ("gallery", "create-gallery", "promote", "deprecate", "public", "delete", *_HELD),
+        ("gc",),
     ),
     # The ways up
-    Permission(f"{_DISKS}/read", "group", ("disk", "test"), _REMOVES),
+    Permission(f"{_DISKS}/read", "group", ("disk",), _REMOVES),
     Permission(f"{_DISKS}/write", "group", ("disk", "test")),
     Permission(f"{_DISKS}/delete", "group", ("disk", "test"), _REMOVES),
     Permission(f"{_DISKS}/beginGetAccess/action", "group", ("disk",)),
     Permission(f"{_DISKS}/endGetAccess/action", "group", ("disk",), _REMOVES),
-    Permission(f"{_ACCOUNT}/read", "account", ("blob",), _REMOVES),
+    Permission(f"{_ACCOUNT}/read", "account", ("blob", *_REMOVES)),
     Permission(f"{_ACCOUNT}/blobServices/containers/write", "account", ("blob",)),
     # Of who makes a version of a VHD: https://learn.microsoft.com/azure/virtual-machines/shared-image-galleries
     Permission(f"{_ACCOUNT}/listKeys/action", "account", ("blob-gallery",)),
-    Permission(f"{BLOB_DATA}read", "account", ("blob",), _REMOVES),
+    Permission(f"{BLOB_DATA}read", "account", ("blob", *_REMOVES)),
     Permission(f"{BLOB_DATA}write", "account", ("blob",)),
-    Permission(f"{BLOB_DATA}delete", "account", ("blob",), _REMOVES),
+    Permission(f"{BLOB_DATA}delete", "account", ("blob", *_REMOVES)),
     # Of who makes a disk with one: kubernetes-sigs/azuredisk-csi-driver#2609
     Permission(f"{_COMPUTE}/diskEncryptionSets/read", "encryption set", ("encrypt",)),
     # Managed images; a push deletes one whose making has failed
-    Permission(f"{_IMAGES}/read", "group", ("image", "trusted", "test", "share", "list", "delete", "prune", "gc")),
+    Permission(f"{_IMAGES}/read", "group", ("image", "trusted", "test", "share", "list", "delete", "prune"), ("gc",)),
     Permission(f"{_IMAGES}/write", "group", ("image", "trusted", "prune")),
     Permission(f"{_IMAGES}/delete", "group", ("trusted", "delete", "prune"), ("image", "gc")),
     # Galleries
-    Permission(f"{_GALLERY}/read", "gallery", ("gallery", "share", "public", "list", "delete", "gc", *_HELD)),
+    Permission(f"{_GALLERY}/read", "gallery", ("gallery", "public")),
     Permission(f"{_GALLERY}/write", "gallery", ("create-gallery",)),
     Permission(f"{_GALLERY}/share/action", "gallery", ("public",)),
-    Permission(f"{_GALLERY}/images/read", "gallery", ("gallery", "test", "share", "list", "delete", "gc", *_HELD)),
+    Permission(
+        f"{_GALLERY}/images/read",
+        "gallery",
+        ("gallery", "test", "promote", "share", "public", "deprecate", "list", "delete", *_HELD),
+        ("gc",),
+    ),
     Permission(f"{_GALLERY}/images/write", "gallery", ("create-gallery",)),
     Permission(
         f"{_VERSIONS}/read",
         "gallery",
-        ("gallery", "test", "promote", "share", "deprecate", "list", "delete", "gc", *_HELD),
+        ("gallery", "test", "promote", "share", "public", "deprecate", "list", "delete", *_HELD),
+        ("gc",),
     ),
     Permission(f"{_VERSIONS}/write", "gallery", ("gallery", "promote", "deprecate", *_HELD)),
     Permission(f"{_VERSIONS}/delete", "gallery", ("delete", *_HELD), ("gallery", "gc")),
     # The boot test
-    Permission(f"{_MACHINES}/read", "group", ("test",), _REMOVES),
+    Permission(f"{_MACHINES}/read", "group", (), _REMOVES),
     Permission(f"{_MACHINES}/write", "group", ("test",)),
     Permission(f"{_MACHINES}/delete", "group", ("test",), _REMOVES),
     Permission(f"{_MACHINES}/instanceView/read", "group", ("test",)),
     Permission(f"{_MACHINES}/retrieveBootDiagnosticsData/action", "group", ("test",)),
-    Permission(f"{_NETWORK}/virtualNetworks/read", "group", ("test",), _REMOVES),
+    Permission(f"{_NETWORK}/virtualNetworks/read", "group", (), _REMOVES),
     Permission(f"{_NETWORK}/virtualNetworks/write", "group", ("test",)),
     Permission(f"{_NETWORK}/virtualNetworks/delete", "group", ("test",), _REMOVES),
     Permission(f"{_NETWORK}/virtualNetworks/subnets/join/action", "group", ("test",)),
-    Permission(f"{_NETWORK}/networkInterfaces/read", "group", ("test",), _REMOVES),
+    Permission(f"{_NETWORK}/networkInterfaces/read", "group", (), _REMOVES),
     Permission(f"{_NETWORK}/networkInterfaces/write", "group", ("test",)),
     Permission(f"{_NETWORK}/networkInterfaces/delete", "group", ("test",), _REMOVES),
     Permission(f"{_NETWORK}/networkInterfaces/join/action", "group", ("test",)),
     Permission(f"{_NETWORK}/locations/operations/read", "group", ("test",), _REMOVES),
     # To others
-    Permission(f"{_ASSIGNMENTS}/read", "shared", ("share", "prune")),
+    Permission(f"{_ASSIGNMENTS}/read", "shared", ("prune",), ("share",)),
     Permission(f"{_ASSIGNMENTS}/write", "shared", ("share",)),
     Permission(f"{_ASSIGNMENTS}/delete", "shared", ("prune",)),
     # Whether something uses an image

@@ -20,15 +20,15 @@ _PLACES = ("group", "gallery", "account", "encryption set")
 
 def in_group(uses: Iterable[str]) -> tuple[list[str], list[str]]:
     """Return the actions and the data actions that USES need, or have something of, in the resource group."""
-    return _parted(actions((one for one in PERMISSIONS if one.on in _PLACES), uses))
+    return parted(actions((one for one in PERMISSIONS if one.on in _PLACES), uses))
 
 
 def everywhere(uses: Iterable[str], *, helps: bool = True) -> tuple[list[str], list[str]]:
     """Return the actions and the data actions that USES need, or with HELPS have something of, wherever that is."""
-    return _parted(actions(PERMISSIONS, uses, helps=helps))
+    return parted(actions(PERMISSIONS, uses, helps=helps))
 
 
-def _parted(every: Sequence[str]) -> tuple[list[str], list[str]]:
+def parted(every: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the actions and the data actions among EVERY."""
     data = [action for action in every if action.startswith(BLOB_DATA)]
     return [action for action in every if action not in data], data

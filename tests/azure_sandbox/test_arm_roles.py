@@ -146,6 +146,32 @@ def test_permissions(arm: Arm) -> None:
     refused(404, "ResourceGroupNotFound", lambda: list(permissions.list_for_resource_group("another")))
 
 
+def test_nothing_but_what_is_allowed(arm: Arm) -> None:
+    arm.disk()
+    arm.cloud.windows.allowed_actions = frozenset({"Microsoft.Compute/disks/read", "Microsoft.Authorization/*/read"})
+    arm.cloud.windows.allowed_data_actions = frozenset()
+    assert [one.name for one in arm.compute.disks.list()] == ["disk"]
+    told = refused(403, "AuthorizationFailed", arm.grant)
+    assert "'Microsoft.Compute/disks/beginGetAccess/action' over scope" in told
+    (one,) = arm.session.authorization.permissions.list_for_resource_group(GROUP)
+    assert one.actions == ["Microsoft.Authorization/*/read", "Microsoft.Compute/disks/read"]
+    assert (one.data_actions, one.not_actions) == ([], [])
+
+
+@pytest.mark.parametrize("allowed", [["*/read"], ["Microsoft.Compute/disks/read"], []])
+def test_whoever_may_read_something_sees_the_subscription(arm: Arm, allowed: list[str]) -> None:
+    arm.cloud.windows.allowed_actions = frozenset(allowed)
+    assert arm.raw("GET", "/subscriptions", version="2022-12-01")[0] == (200 if allowed else 403)
+
+
+def test_an_encryption_set_that_one_may_not_use(arm: Arm) -> None:
+    """kubernetes-sigs/azuredisk-csi-driver#2610"""
+    arm.cloud.windows.allowed_actions = frozenset({"Microsoft.Compute/disks/write"})
+    name = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Compute/diskEncryptionSets/key"
+    told = refused(403, "LinkedAuthorizationFailed", lambda: arm.disk(encryption={"diskEncryptionSetId": name}))
+    assert f"'Microsoft.Compute/diskEncryptionSets/read' on the linked scope(s) '{name}'" in told
+
+
 def test_who_may_not_share(arm: Arm) -> None:
     arm.cloud.windows.denied_actions = ("Microsoft.Authorization/roleAssignments/write",)
     status, told = put(arm, wanted())

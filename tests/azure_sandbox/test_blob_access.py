@@ -98,6 +98,18 @@ def test_roles_must_allow_it(own: Served, blob: BlobClient, action: str, operati
     operation(own.client(own.service.keys(ACCOUNT)[0]).get_blob_client(CONTAINER, "disk.vhd"))
 
 
+def test_nothing_but_what_is_allowed(own: Served, blob: BlobClient) -> None:
+    own.windows.allowed_data_actions = frozenset({f"{BLOBS}/read"})
+    assert blob.get_blob_properties().size
+    with refused(403, "AuthorizationPermissionMismatch"):
+        blob.upload_page(A, 0, PAGE)
+    # To make a container is an action of the control plane, for whoever holds a token too.
+    own.windows.allowed_data_actions, own.windows.allowed_actions = None, frozenset()
+    with refused(403, "AuthorizationPermissionMismatch"):
+        own.client().create_container("another")
+    blob.upload_page(A, 0, PAGE)
+
+
 def test_requests_signed_with_a_key(own: Served) -> None:
     client = own.client(own.service.keys(ACCOUNT)[1])
     blob = client.create_container("signed").get_blob_client("folder/a b+c%d.vhd")
