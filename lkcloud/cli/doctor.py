@@ -84,6 +84,8 @@ def _doctor(
     for cloud, error in each(clouds, reporter, seen.see, ctx, values, sandbox=sandbox):
         seen.errors[cloud] = error
     if fix:
+        for error in seen.errors.values():
+            print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)  # noqa: T201
         _print_terraform(seen.all(Health.PROBLEM, Health.NOTE))
     elif as_json:
         typer.echo(json.dumps(_document(seen), indent=2))
@@ -167,6 +169,7 @@ def _end(seen: _Round, *, named: bool) -> None:
     errors = list(seen.errors.values())
     unknown = [error for error in errors if isinstance(error, NotAuthenticated)]
     if errors and not seen.found:
-        raise typer.Exit(unknown[0].exit_code if len(unknown) == len(errors) else 1)
+        codes = {error.exit_code for error in errors}
+        raise typer.Exit(codes.pop() if len(codes) == 1 else 1)
     if seen.all(Health.PROBLEM) or (errors if named else len(errors) > len(unknown)):
         raise typer.Exit(1)
