@@ -169,7 +169,8 @@ def _ids(provider: Provider, name: str) -> str:
     `find` is for a push, and looks only where that would put the image: on Azure, in one definition of the gallery.
     What else has the name may be another image, and has to be meant.
     """
-    return ", ".join(image.id for image in provider.images() if image.name == name)
+    listed = provider.images() if isinstance(provider, Lists) else ()
+    return ", ".join(image.id for image in listed if image.name == name)
 
 
 def find_image(provider: Provider, reference: str, ctx: typer.Context) -> Image:

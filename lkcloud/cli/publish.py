@@ -312,5 +312,5 @@ def _planned(jobs: "Sequence[Job]", executor: "Executor", bench: "Bench") -> lis
         try:
             planned.append(_Planned(job, future.result(), None))
         except LkcloudError as error:
-            planned.append(_Planned(job, None, steps.Failure.of(error)))
+            planned.append(_Planned(job, None, steps.Failure.of(error).in_file(job.cloud)))
     return planned

@@ -13,7 +13,7 @@ from lkcloud.boot import Expectation
 from lkcloud.disk import open_disk
 from lkcloud.disk.inspect import inspect
 from lkcloud.disk.objects import is_url
-from lkcloud.errors import UsageError
+from lkcloud.errors import LkcloudError, UnusableImage, UsageError
 from lkcloud.provider import Meaning
 from lkcloud.release.model import BootTest, Source, Target
 from lkcloud.release.reading import Location, ReleaseFile
@@ -69,16 +69,30 @@ class _Disk:
     architecture: str
 
 
+class UnusableSource(UnusableImage):
+    """The disk of IMAGE cannot be opened or read, as ERROR says."""
+
+    def __init__(self, image: str, error: LkcloudError) -> None:
+        super().__init__(error.message, hint=error.hint)
+        self.image = image
+
+
 Look = Callable[[Mapping[str, str]], Mapping[str, str]]
-"""Looks at disks, given by the ids of their images, and returns their architectures, "" where a disk does not tell."""
+"""Looks at disks, given by the ids of their images, and returns their architectures, "" where a disk does not tell.
+
+Raises UnusableSource for one that cannot be opened.
+"""
 
 
 def look_here(files: Mapping[str, str]) -> Mapping[str, str]:
-    """Look at disks in this process; see `Look`. Raises UnusableImage for one that cannot be opened."""
+    """Look at disks in this process; see `Look`."""
     found = {}
     for image, file in files.items():
-        with open_disk(file) as disk:
-            found[image] = inspect(disk).architecture or ""
+        try:
+            with open_disk(file) as disk:
+                found[image] = inspect(disk).architecture or ""
+        except (UnusableImage, UsageError) as error:
+            raise UnusableSource(image, error) from error
     return found
 
 
@@ -89,8 +103,8 @@ def jobs(
 
     Options that the file does not give come from the environment. With an OWN_ACCOUNT, which a sandbox has, accounts,
     projects and subscriptions of the file are not used.
-    LOOK is asked for the disks that are wanted. Raises UsageError for what is wrong with the file, and what LOOK
-    raises.
+    LOOK is asked for the disks that are wanted. Raises UsageError for what is wrong with the file, and for a disk that
+    cannot be opened, and what else LOOK raises.
     """
     release = file.release
     known = {word for target in release.targets for word in (target.cloud, target.label)}
@@ -101,7 +115,11 @@ def jobs(
             )
     places = [(number, target, source) for number, target, source in _places(file) if _meant(target, only)]
     files = {source.id: _file(file, source) for _, _, source in places}
-    architectures = look(files)
+    try:
+        architectures = look(files)
+    except UnusableSource as error:
+        index = next(number for number, source in enumerate(release.images) if source.id == error.image)
+        raise file.error(("images", index, "file"), error.message, error.hint) from error
     found = (
         _job(file, number, target, _Disk(source, files[source.id], architectures[source.id]), own_account=own_account)
         for number, target, source in places

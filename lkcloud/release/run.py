@@ -166,7 +166,7 @@ class Publication:
 
     def _fail(self, standing: Standing, phase: Phase, failure: Failure) -> None:
         """Note that a job came no further; an image that is there all the same is named."""
-        standing.failure = failure
+        standing.failure = failure = failure.in_file(standing.job.cloud)
         image_id = standing.made.image.id if standing.made else ""
         self._tell(standing.job, phase, "failed", image_id=image_id, error=failure.message, hint=failure.hint)
 

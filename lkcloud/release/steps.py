@@ -13,11 +13,12 @@ from lkcloud import pipeline, registry
 from lkcloud.boot import boot_test
 from lkcloud.disk import Disk, open_disk
 from lkcloud.disk.inspect import inspect
-from lkcloud.errors import BootFailed, Incomplete, LkcloudError, NotAuthenticated, UsageError
+from lkcloud.errors import BootFailed, Incomplete, LkcloudError, NotAuthenticated, UnusableImage, UsageError
 from lkcloud.pipeline import Plan
 from lkcloud.provider import Copies, Finding, Image, Launches, Promotes, Protects, Provider, Run, Shares, Source
 from lkcloud.release.events import JobReporter, Listener, Stopped
-from lkcloud.release.job import Job, Look
+from lkcloud.release.hints import in_file
+from lkcloud.release.job import Job, Look, UnusableSource
 from lkcloud.reporting import Reporter
 
 
@@ -64,6 +65,10 @@ class Failure:
             "this is a fault of lkcloud: report what `lkcloud -v publish` says",
             LkcloudError.exit_code,
         )
+
+    def in_file(self, cloud: str) -> "Failure":
+        """Return it as a release file would have it, whose target is on CLOUD."""
+        return replace(self, hint=in_file(self.hint, cloud))
 
     def error(self) -> LkcloudError:
         """Return an error that says the same."""
@@ -132,8 +137,11 @@ def looking(executor: Executor, bench: Bench) -> Look:
 
 
 def look(image: str, file: str, bench: Bench) -> str:
-    """Return the architecture of the disk FILE of IMAGE, "" where it does not tell. Raises what `open_disk` raises."""
-    return inspect(bench.disk(file, bench.reporter("", image))).architecture or ""
+    """Return the architecture of the disk FILE of IMAGE, "" where it does not tell. Raises UnusableSource."""
+    try:
+        return inspect(bench.disk(file, bench.reporter("", image))).architecture or ""
+    except (UnusableImage, UsageError) as error:
+        raise UnusableSource(image, error) from error
 
 
 def require_possible(jobs: Sequence[Job], executor: Executor, bench: Bench) -> None:
@@ -144,9 +152,9 @@ def require_possible(jobs: Sequence[Job], executor: Executor, bench: Bench) -> N
     found = zip(jobs, executor.map(obstacles, jobs, repeat(bench)), strict=True)
     problems = [(job, finding) for job, findings in found for finding in findings]
     if problems:
-        first = problems[0][1]
+        first_job, first = problems[0]
         told = "; ".join(f"{job.label}: {finding.problem}" for job, finding in problems)
-        raise UsageError(told, hint=first.hint)
+        raise UsageError(told, hint=in_file(first.hint, first_job.cloud))
 
 
 def obstacles(job: Job, bench: Bench) -> tuple[Finding, ...]:
@@ -160,7 +168,7 @@ def plan(job: Job, bench: Bench) -> Plan:
     """Find out what `make` would do, making nothing. Raises what the provider raises."""
     reporter = bench.reporter(job.target, job.image)
     with pipeline.running(reporter, remembering=False) as run:
-        return pipeline.plan(
+        planned = pipeline.plan(
             _loaded(job),
             bench.disk(job.file, reporter),
             name=job.name,
@@ -168,6 +176,8 @@ def plan(job: Job, bench: Bench) -> Plan:
             description=job.description,
             replacing=job.replace,
         )
+    told = tuple(replace(finding, hint=in_file(finding.hint, job.cloud)) for finding in planned.findings)
+    return replace(planned, findings=told)
 
 
 def make(job: Job, bench: Bench, tested: frozenset[tuple[str, str]]) -> Made:

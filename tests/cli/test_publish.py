@@ -109,14 +109,19 @@ def test_a_part_of_a_release(lkcloud: Command, write: Write, tmp_path: Path, aws
     ("old", "new", "said", "hint"),
     [
         ("name: os", "name: [os", "release.yaml:1:11: expected ',' or ']', but got '{'", "mend the YAML there"),
-        ("version: 1.0", "version: 1.0\nname: b", "release.yaml:3:1: found duplicate key", "mend the YAML there"),
+        ("version: 1.0", "version: 1.0\nname: b", "release.yaml:3:1: found duplicate key", "give it once"),
         ("boot_mode", "bootmode", "release.yaml:7:34: bootmode is not known here", "did you mean boot_mode?"),
-        ("legacy-bios", "bios", "release.yaml:7:34: boot_mode: input should be 'legacy-bios', 'uefi'", "Boot mode"),
+        ("legacy-bios", "bios", "release.yaml:7:34: boot_mode: should be 'legacy-bios', 'uefi'", "Boot mode"),
         ("cloud: gcp", "cloud: gpc", "release.yaml:8:5: there is no cloud called gpc", "did you mean gcp?"),
-        ("disk.raw", "disc.raw", "there is no file ", "check the path of the image, and that it was built"),
+        (
+            "disk.raw",
+            "disc.raw",
+            "release.yaml:4:13: there is no file ",
+            "check the path of the image, and that it was built",
+        ),
         ("{version_dashed}", "{versoin}", "release.yaml:1:1: {versoin} stands for nothing", "write one of those words"),
         ("1.0", "${OS_VERSION}", "release.yaml:2:1: ${OS_VERSION} is not set", "set it, or write ${NAME:-default}"),
-        ("os-{image}", "OS-{image}", "gcp/x86: ", "give --name os-x86-1-0"),
+        ("os-{image}", "OS-{image}", "gcp/x86: ", "give `name` os-x86-1-0"),
     ],
 )
 @pytest.mark.usefixtures("gcp")

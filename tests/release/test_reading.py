@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lkcloud.boot import Expectation
-from lkcloud.errors import UnusableImage, UsageError
+from lkcloud.errors import UsageError
 from lkcloud.release import job, reading
 from tests.release.conftest import Write
 
@@ -172,9 +172,12 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_not_there(write: Write) -> None:
-    with pytest.raises(UnusableImage) as caught:
-        job.jobs(reading.read(write(GOOD), {}))
-    assert "there is no file" in caught.value.message
+    path = write(GOOD)
+    error = failure(path)
+    assert error.message == f"{path}:5:5: there is no file {path.parent / 'disk.raw'}"
+    assert "check the path" in error.hint
+    error = failure(write(GOOD.replace("disk.raw", "http://example.com/disk.raw")))
+    assert error.message == f"{path}:5:5: http://example.com/disk.raw is not protected on its way"
 
 
 def test_only_some(write: Write, disk: Path) -> None:

@@ -246,6 +246,7 @@ def test_what_one_cloud_cannot_take_is_told_before_a_byte_travels(
     with pytest.raises(UsageError) as caught:
         publish(write(TWO_CLOUDS.replace("os-{image}", "OS-{image}")))
     assert "gcp/x86: " in caught.value.message
+    assert caught.value.hint == "give `name` os-x86"
     assert aws.traffic.operations() == []
     assert not (tmp_path / "release.json").exists()
 
