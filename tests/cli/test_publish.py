@@ -116,7 +116,7 @@ def test_a_part_of_a_release(lkcloud: Command, write: Write, tmp_path: Path, aws
         (
             "disk.raw",
             "disc.raw",
-            "release.yaml:4:13: there is no file ",
+            "release.yaml:4:15: there is no file ",
             "check the path of the image, and that it was built",
         ),
         ("{version_dashed}", "{versoin}", "release.yaml:1:1: {versoin} stands for nothing", "write one of those words"),
