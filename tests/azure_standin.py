@@ -42,6 +42,7 @@ def azure(serving_azure: AzureStandIn, monkeypatch: pytest.MonkeyPatch, own_fold
     yield serving_azure
     serving_azure.traffic.hooks.clear()
     serving_azure.expire_credentials(expired=False)
+    serving_azure.set_clock(0)
     serving_azure.reset()
 
 

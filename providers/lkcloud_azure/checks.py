@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lkcloud.errors import LkcloudError, NotAuthenticated, NotFound, Refused, Unreachable, UsageError
@@ -10,15 +11,12 @@ from lkcloud.provider import Finding, Source
 from lkcloud_azure import checks_storage, gallery, images, permission_checks, permissions, resource_group
 from lkcloud_azure.naming import COMPUTE, NETWORK, STORAGE
 from lkcloud_azure.options import AzureOptions, region_name
-from lkcloud_azure.session import Session
+from lkcloud_azure.session import SUBSCRIPTIONS, Session
 
 if TYPE_CHECKING:
     from azure.mgmt.resource.resources import models
 
-_SUBSCRIPTIONS = "2022-12-01"
-"""The api-version of subscriptions, of which the SDK has no client that we use."""
-
-_USABLE = ("Enabled", "Warned", "PastDue")
+USABLE = ("Enabled", "Warned", "PastDue")
 """https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states."""
 
 _DISK_QUOTA = "StandardDiskCount"
@@ -66,44 +64,61 @@ def _told(ask: Ask) -> list[Finding]:
         return [Finding(error.message, error.hint)]
 
 
-def _subscription(session: Session) -> list[Finding]:
-    """Look at the subscription: that it is there for this identity, and that things can be made in it."""
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A subscription's STATE, "" if Azure does not tell, and the DATE of that answer as its header has it."""
+
+    state: str
+    date: str
+
+
+def subscription(session: Session) -> Subscription:
+    """Look at the subscription. Raises NotFound and UsageError without one, Refused for who may not look."""
     from azure.core.rest import HttpRequest
 
     name = session.subscription
-    url = f"{session.endpoint}/subscriptions/{name}?api-version={_SUBSCRIPTIONS}"
+    url = f"{session.endpoint}/subscriptions/{name}?api-version={SUBSCRIPTIONS}"
 
     def ask() -> Any:
         answer = session.resources.send_request(HttpRequest("GET", url))
         answer.raise_for_status()
-        return answer.json()
+        return answer
 
+    answer = session.call(f"looking at the subscription {name}", ask)
+    return Subscription(str(answer.json().get("state", "")), answer.headers.get("Date", ""))
+
+
+def _subscription(session: Session) -> list[Finding]:
+    """Look at the subscription: that it is there for this identity, and that things can be made in it."""
     try:
-        shown = session.call(f"looking at the subscription {name}", ask)
+        state = subscription(session).state
     except (NotFound, UsageError) as error:
         return [Finding(error.message, error.hint)]
     except Refused:
         return []  # whose role is for a resource group need not see it
-    state = str(shown.get("state", ""))
-    if not state or state in _USABLE:
-        return []
-    return [Finding(f"the subscription {name} is {state}", "have it enabled again, or give another --subscription")]
+    return [] if not state or state in USABLE else [disabled(session, state)]
+
+
+def disabled(session: Session, state: str) -> Finding:
+    """Return what to tell of a subscription in a STATE in which nothing can be made."""
+    what = f"the subscription {session.subscription} is {state}"
+    return Finding(what, "have it enabled again, or give another --subscription")
 
 
 def _providers(session: Session, options: AzureOptions, region: str | None) -> Iterator[Finding]:
     """Look whether the resource providers are registered, and whether they have what we make in the regions."""
-    compute = _provider(session, COMPUTE)
+    compute = provider(session, COMPUTE)
     yield from _registration(session, COMPUTE, compute)
     if options.method == "blob":
-        yield from _registration(session, STORAGE, _provider(session, STORAGE))
+        yield from _registration(session, STORAGE, provider(session, STORAGE))
     if options.latest or options.public or options.share_with or options.subnet or options.vm_size:
         # A push with one of these boots a machine first, unless it is told not to.
-        for finding in _registration(session, NETWORK, _provider(session, NETWORK)):
+        for finding in _registration(session, NETWORK, provider(session, NETWORK)):
             yield Finding(finding.problem, finding.hint, obstacle=False)
     if compute is None:
         return
     kind = "images" if options.gallery is None else "galleries/images/versions"
-    there = _regions(compute, kind)
+    there = regions(compute, kind)
     for name in dict.fromkeys([*([region] if region else []), *(one.name for one in options.target_regions)]):
         if there and name not in there:
             option = "--location" if name == options.location else "--target-region"
@@ -113,7 +128,7 @@ def _providers(session: Session, options: AzureOptions, region: str | None) -> I
             )
 
 
-def _provider(session: Session, namespace: str) -> "models.Provider | None":
+def provider(session: Session, namespace: str) -> "models.Provider | None":
     """Return a resource provider as the subscription has it; None for those who may not look."""
     try:
         return session.call(f"looking at {namespace}", lambda: session.resources.providers.get(namespace))
@@ -132,7 +147,7 @@ def _registration(session: Session, namespace: str, shown: "models.Provider | No
     )
 
 
-def _regions(shown: "models.Provider", kind: str) -> set[str]:
+def regions(shown: "models.Provider", kind: str) -> set[str]:
     """Return the regions of a resource type; none if nothing is told of it."""
     for one in shown.resource_types or ():
         if (one.resource_type or "").lower() == kind.lower():
@@ -182,20 +197,46 @@ def _gallery(session: Session, options: AzureOptions, region: str | None) -> Ite
 
 def _quota(session: Session, options: AzureOptions, source: Source, region: str) -> Iterator[Finding]:
     """Look whether there is room for one more, unless the image is there: who may not look is told nothing."""
+    try:
+        full = [one for one in usages(session, options, region) if one.full]
+    except (Refused, NotFound, UsageError):
+        return  # what is wrong with the region is told elsewhere
+    if full and images.find(session, options, source.name) is None:
+        for one in full:
+            yield one.told(region)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How many of NAME there ARE in a region, and how many there MAY be."""
+
+    name: str
+    are: int
+    may: int
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another one."""
+        return self.are >= self.may
+
+    def told(self, region: str) -> Finding:
+        """Return what to tell of one that is full."""
+        return Finding(
+            f"of {self.name} there are {self.are} in {region}, and there may be {self.may}",
+            "delete what is not needed (lkcloud list azure), or ask for a higher quota in the portal",
+        )
+
+
+def usages(session: Session, options: AzureOptions, region: str) -> list[Usage]:
+    """Return what a push makes one more of, and how many there are. Raises Refused for who may not look."""
     wanted = [_DISK_QUOTA] if options.method == "disk" else []
     if options.gallery is not None:
         wanted.append(_VERSION_QUOTA)
     if not wanted:
-        return
-    try:
-        usage = session.call(f"looking at the quotas in {region}", lambda: list(session.compute.usage.list(region)))
-    except (Refused, NotFound, UsageError):
-        return  # what is wrong with the region is told elsewhere
-    full = [one for one in usage if one.name and one.name.value in wanted and one.current_value >= one.limit]
-    if full and images.find(session, options, source.name) is None:
-        for one in full:
-            yield Finding(
-                f"of {one.name.localized_value or one.name.value} there are {one.current_value} in {region}, "
-                f"and there may be {one.limit}",
-                "delete what is not needed (lkcloud list azure), or ask for a higher quota in the portal",
-            )
+        return []
+    found = session.call(f"looking at the quotas in {region}", lambda: list(session.compute.usage.list(region)))
+    return [
+        Usage(one.name.localized_value or one.name.value, one.current_value, one.limit)
+        for one in found
+        if one.name and one.name.value in wanted
+    ]

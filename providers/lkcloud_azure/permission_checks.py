@@ -5,6 +5,7 @@ https://learn.microsoft.com/rest/api/authorization/permissions
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from lkcloud.errors import NotFound, Refused
@@ -14,42 +15,66 @@ from lkcloud_azure.naming import ResourceId
 from lkcloud_azure.session import Session
 
 
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What the roles of this identity give on something: ACTIONS and DATA actions."""
+
+    actions: tuple[roles.Grant, ...]
+    data: tuple[roles.Grant, ...]
+
+    def missing(self, actions: Iterable[str]) -> list[str]:
+        """Return what of ACTIONS, of which some may be data actions, is not given."""
+        wanted = list(actions)
+        data = [action for action in wanted if action.startswith(roles.BLOB_DATA)]
+        gap = {
+            *roles.missing((one for one in wanted if one not in data), self.actions),
+            *roles.missing(data, self.data),
+        }
+        return [action for action in wanted if action in gap]
+
+
+def of_group(session: Session, group: str) -> Granted | None:
+    """Return what is given in the resource GROUP; None if this identity may not ask, or there is no such group."""
+    permissions = session.authorization.permissions
+    return _asked(session, f"the resource group {group}", lambda: permissions.list_for_resource_group(group))
+
+
+def of_resource(session: Session, place: ResourceId) -> Granted | None:
+    """Return what is given on the resource PLACE; None if this identity may not ask, or there is no such resource."""
+    (kind,), (name,) = place.kinds, place.names
+    permissions = session.authorization.permissions
+    return _asked(
+        session,
+        f"{name} ({kind})",
+        lambda: permissions.list_for_resource(place.group, place.namespace, "", kind, name),
+    )
+
+
 def in_group(session: Session, group: str, actions: Iterable[str]) -> Iterator[Finding]:
     """Yield what of ACTIONS this identity is not allowed in the resource GROUP, which is there."""
-    found = _asked(
-        session, f"the resource group {group}", lambda: session.authorization.permissions.list_for_resource_group(group)
-    )
+    found = of_group(session, group)
     if found is not None:
-        yield from _missing(f"the resource group {group}", roles.missing(actions, found[0]))
+        yield from _missing(f"the resource group {group}", found.missing(actions))
 
 
 def on_resource(
     session: Session, place: ResourceId, actions: Iterable[str], data_actions: Iterable[str] = ()
 ) -> Iterator[Finding]:
     """Yield what of ACTIONS and DATA_ACTIONS this identity is not allowed on the resource PLACE, which is there."""
-    (kind,), (name,) = place.kinds, place.names
-    where = f"{name} ({kind})"
-    found = _asked(
-        session,
-        where,
-        lambda: session.authorization.permissions.list_for_resource(place.group, place.namespace, "", kind, name),
-    )
+    found = of_resource(session, place)
     if found is not None:
-        gap = [*roles.missing(actions, found[0]), *roles.missing(data_actions, found[1])]
-        yield from _missing(where, gap)
+        where = f"{place.names[0]} ({place.kinds[0]})"
+        yield from _missing(where, found.missing([*actions, *data_actions]))
 
 
-def _asked(
-    session: Session, where: str, ask: Callable[[], Iterable[Any]]
-) -> tuple[list[roles.Grant], list[roles.Grant]] | None:
-    """Return what the roles of this identity give, as actions and as data actions; None if it may not ask."""
+def _asked(session: Session, where: str, ask: Callable[[], Iterable[Any]]) -> Granted | None:
     try:
         found = session.call(f"asking what is allowed on {where}", lambda: list(ask()))
     except (Refused, NotFound):
         return None
-    return (
-        [roles.Grant(tuple(one.actions or ()), tuple(one.not_actions or ())) for one in found],
-        [roles.Grant(tuple(one.data_actions or ()), tuple(one.not_data_actions or ())) for one in found],
+    return Granted(
+        tuple(roles.Grant(tuple(one.actions or ()), tuple(one.not_actions or ())) for one in found),
+        tuple(roles.Grant(tuple(one.data_actions or ()), tuple(one.not_data_actions or ())) for one in found),
     )
 
 

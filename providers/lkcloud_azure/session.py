@@ -37,6 +37,9 @@ CLOUDS = {
 }
 """The Azure CLI's names of the clouds (`az cloud list`), and the SDK's."""
 
+SUBSCRIPTIONS = "2022-12-01"
+"""The api-version of subscriptions, of which the SDK has no client that we use."""
+
 _PATIENCE = 120.0
 """Seconds for one call of the control plane."""
 
@@ -165,7 +168,7 @@ class Session:
         with PipelineClient[Any, Any](self.endpoint, policies=policies) as client:
 
             def ask() -> Any:
-                request = HttpRequest("GET", url, params={} if "?" in url else {"api-version": "2022-12-01"})
+                request = HttpRequest("GET", url, params={} if "?" in url else {"api-version": SUBSCRIPTIONS})
                 answer = client.send_request(request, connection_timeout=_TIMEOUT, read_timeout=_TIMEOUT)
                 answer.raise_for_status()
                 return answer.json()

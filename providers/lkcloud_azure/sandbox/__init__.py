@@ -145,6 +145,11 @@ class AzureStandIn:
             raise KeyError(disk_id)
         return found.file
 
+    def set_clock(self, skew: float) -> None:
+        """Let Azure's clock be SKEW seconds before this machine's, as the Date of Resource Manager's answers has it."""
+        assert self._server is not None, "start comes first"
+        self._server.clock_skew = skew
+
     def expire_credentials(self, *, expired: bool = True) -> None:
         """Let no token be good from now on, or let them be good again."""
         self.holdings.tokens.expired = expired

@@ -106,6 +106,7 @@ def _changed(call: Call, gallery: Gallery, properties: Body, marks: dict[str, st
         _check_sharing(sharing)
         gallery.sharing = sharing
     gallery.description = properties.get("description") or gallery.description
+    gallery.soft_delete = properties.get("softDeletePolicy", gallery.soft_delete)
     gallery.tags, gallery.state = marks, "Updating"
     return _ending(call, gallery, 200)
 

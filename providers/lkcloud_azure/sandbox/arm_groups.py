@@ -127,12 +127,11 @@ def _resources(call: Call) -> Answer:
 
 
 def _subscription(call: Call) -> Answer:
-    del call
-    return Answer(_SUBSCRIPTION)
+    return Answer({**_SUBSCRIPTION, "state": call.cloud.windows.subscription_state})
 
 
 def _subscriptions(call: Call) -> Answer:
-    return call.listed([_SUBSCRIPTION])
+    return call.listed([{**_SUBSCRIPTION, "state": call.cloud.windows.subscription_state}])
 
 
 def _locations(call: Call) -> Answer:
@@ -157,7 +156,6 @@ _SUBSCRIPTION: Body = {
     "subscriptionId": SUBSCRIPTION,
     "tenantId": TENANT,
     "displayName": "lkcloud sandbox",
-    "state": "Enabled",
     "subscriptionPolicies": {"locationPlacementId": "Public_2014-09-01", "quotaId": "PayAsYouGo_2014-09-01"},
 }
 

@@ -47,6 +47,8 @@ class Windows:
     """Actions that the identity is allowed, None for all; `*` stands for any characters."""
     allowed_data_actions: frozenset[str] | None = None
     """Data actions that the identity is allowed, as holder of a token for storage, None for all."""
+    subscription_state: str = "Enabled"
+    """https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states"""
     strangers: tuple[str, ...] = ()
     """Object ids that no principal of the tenant has; all others are there."""
     service_principals: tuple[str, ...] = ()
