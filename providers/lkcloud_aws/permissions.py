@@ -55,8 +55,7 @@ ON: Mapping[str, tuple[str, ...]] = {
     "source": ("arn:{partition}:s3:::{source}/*",),
     "role": ("arn:{partition}:iam::{account}:role/{role}",),
     "parameter": ("arn:{partition}:ssm:*:{account}:parameter/{parameter}",),
-    "quota": ("arn:{partition}:servicequotas:*:{account}:ec2/L-0E3CBAB9",),
-    "quotas": (
+    "quota": (
         "arn:{partition}:servicequotas:*:{account}:ec2/L-0E3CBAB9",
         "arn:{partition}:servicequotas:*:{account}:ebs/L-309BACF6",
     ),
@@ -89,7 +88,7 @@ _HELD = ("prune", "sweep")
 PERMISSIONS = (
     # The image and what it stands on
     Permission("ec2:DescribeImages", "any", _EVERY),
-    Permission("ec2:DescribeSnapshots", "any", (*_PUSH, "copy", "delete", "gc")),
+    Permission("ec2:DescribeSnapshots", "any", (*_PUSH, "copy", "delete", "gc"), ("doctor",)),
     Permission("ec2:RegisterImage", "image and snapshot", _PUSH),
     Permission("ec2:DeregisterImage", "image", (*_PUSH, "copy", "delete", "prune", "sweep"), condition="own"),
     # A snapshot that was imported has no tag until a push looks after it, and is not deleted with this before that.
@@ -108,7 +107,7 @@ PERMISSIONS = (
     Permission("ec2:CancelImportTask", "import task", ("delete", "gc"), condition="own"),
     # Not among what AWS says ImportSnapshot needs; users have said that it was (aws/aws-sdk#808).
     Permission("iam:PassRole", "role", (), ("import",), "import"),
-    Permission("iam:GetRole", "role", (), ("import",)),
+    Permission("iam:GetRole", "role", (), ("import", "doctor")),
     Permission("s3:ListBucket", "bucket", ("import", "delete", "gc")),
     Permission("s3:ListBucketMultipartUploads", "bucket", ("import", "delete", "gc")),
     Permission("s3:PutObject", "object", ("import",)),
@@ -142,15 +141,12 @@ PERMISSIONS = (
     Permission("ec2:GetImageBlockPublicAccessState", "any", (), ("check",)),
     Permission("ec2:GetSnapshotBlockPublicAccessState", "any", (), ("check",)),
     Permission("ec2:GetEbsDefaultKmsKeyId", "any", (), ("check",)),
-    Permission("servicequotas:GetServiceQuota", "quota", (), ("check",)),
+    Permission("servicequotas:GetServiceQuota", "quota", (), ("check", "doctor")),
     Permission("ssm:GetParameters", "parameter", ("promote",)),
     Permission("ssm:PutParameter", "parameter", ("promote",)),
     # What tells of the account
     Permission("iam:SimulatePrincipalPolicy", "any", (), ("doctor",)),
-    Permission("iam:GetRole", "role", (), ("doctor",)),
     Permission("s3:GetBucketPublicAccessBlock", "bucket", (), ("doctor",)),
-    Permission("servicequotas:GetServiceQuota", "quotas", (), ("doctor",)),
-    Permission("ec2:DescribeSnapshots", "any", (), ("doctor",)),
     # The end
     Permission("ec2:EnableImageDeprecation", "image", ("deprecate", "copy"), condition="own"),
     Permission("ec2:DisableImageDeprecation", "image", ("deprecate",), condition="own"),

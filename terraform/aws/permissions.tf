@@ -39,8 +39,10 @@ locals {
       for one in sort(var.parameters) :
       "arn:${local.partition}:ssm:*:${local.account}:parameter/${trimprefix(one, "/")}"
     ]
-    "quota" = ["arn:${local.partition}:servicequotas:*:${local.account}:ec2/L-0E3CBAB9"]
-    "key"   = local.keys
+    "quota" = [
+      for one in ["ec2/L-0E3CBAB9", "ebs/L-309BACF6"] : "arn:${local.partition}:servicequotas:*:${local.account}:${one}"
+    ]
+    "key" = local.keys
   }
 
   conditions = {
