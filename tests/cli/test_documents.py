@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 VARIES = (
     (r"ami-[0-9a-f]{17}", "ami-..."),
     (r"\d+\.\d s", "N s"),
-    (r"\d+\.\d MiB/s", "N MiB/s"),
+    (r"\d+\.\d [KMG]iB/s", "N MiB/s"),
     (r"snapshot: .*%\n", ""),
     (r"boot test: (starting|running)\n", ""),
     (r"register: (pending|available)\n", ""),
