@@ -222,9 +222,10 @@ def _client(address: str) -> Iterator[Client]:
     try:
         client = Client(address, timeout=_CONNECTING, set_as_default=False, name="lkcloud")
     except OSError as error:
-        reason = f": {error.__cause__}" if error.__cause__ and str(error.__cause__) else ""
+        # Dask says first which of its objects has found it.
+        reason = re.sub(r"^in <[^>]*>: ", "", str(error.__cause__ or ""))
         raise Unreachable(
-            f"the scheduler {address} does not answer{reason}",
+            f"the scheduler {address} does not answer{reason and ': '}{reason}",
             hint="see that it runs (dask scheduler) and that this machine can reach it (docs/cluster.md)",
         ) from error
     try:

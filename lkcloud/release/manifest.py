@@ -126,7 +126,7 @@ def read(path: Path) -> Manifest | None:
         where = ".".join(map(str, first["loc"]))
         raise UsageError(
             f"{path} is no manifest of a release: {where + ': ' if where else ''}{first['msg']}",
-            hint="name another file with -o, or remove this one",
+            hint="name another file, or move this one away",
         ) from None
     except OSError as error:
         said = (error.strerror or str(error)).lower()

@@ -39,6 +39,7 @@ def test_a_scheduler_that_is_not_there(path: Path) -> None:
     assert time.monotonic() - began < 30  # 7 of them for the scheduler, and what a busy machine takes for the rest
     assert done.code == 1
     assert f"error: the scheduler tcp://127.0.0.1:{port} does not answer: " in done.error
+    assert " object at 0x" not in done.error
     assert "refused" in done.error
     assert "hint: see that it runs" in done.error
 
