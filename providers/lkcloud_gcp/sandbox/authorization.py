@@ -17,11 +17,14 @@ from lkcloud_gcp.sandbox.errors import ApiError
 if TYPE_CHECKING:
     from lkcloud_gcp.sandbox import compute_call, storage_call
 
-_VERBS = {"insert": "create", "patch": "update", "aggregatedList": "list", "wait": "get"}
+_VERBS = {
+    "insert": "create",
+    "patch": "update",
+    "aggregatedList": "list",
+    "testIamPermissions": "list",
+    "wait": "get",
+}
 """Verbs of Compute Engine's methods that its permissions have another word for."""
-
-_FREE = ("images.testIamPermissions",)
-"""Who asks what it may needs no permission for that; of images no page was seen that says so."""
 
 _STORAGE: Mapping[str, tuple[str, ...]] = {
     "buckets.delete": ("buckets.delete",),
@@ -93,8 +96,6 @@ def require_for_compute(call: "compute_call.Call") -> None:
 
     The words: fortinet/fortigate-terraform-deploy#153, GoogleCloudPlatform/compute-image-tools#632 (of a list).
     """
-    if call.method in _FREE or (call.cloud.windows.allowed is None and not call.cloud.windows.denied_permissions):
-        return
     for permission, place in _of_compute(call):
         if not has(call.cloud, f"compute.{permission}"):
             where = f"projects/{PROJECT}/{place}".rstrip("/")
@@ -151,7 +152,7 @@ def _of_compute(call: "compute_call.Call") -> Iterator[tuple[str, str]]:
         body = call.document()
         yield permission, f"{zone}/{kind}/{body.get('name', '')}"
         yield from _with_image(body) if kind == "images" else _with_instance(call, body) if kind == "instances" else ()
-    elif kind == "projects" or verb in ("list", "aggregatedList"):
+    elif kind == "projects" or permission.endswith(".list"):
         yield permission, ""
     elif kind == "zones":
         yield permission, f"zones/{call.name}"
