@@ -183,13 +183,7 @@ def _gallery(session: Session, options: AzureOptions, region: str | None) -> Ite
     place = gallery.place_of(session, options)
     shown = gallery.find(session, place)
     if shown is not None:
-        home = region_name(shown.location)
-        if options.public and region is not None and region != home:
-            # https://learn.microsoft.com/azure/virtual-machines/share-gallery-community
-            yield Finding(
-                f"the gallery {options.gallery} is in {home}, and shows the public nothing that is made in {region}",
-                f"give --location {home}, or leave --public out",
-            )
+        yield from gallery.misplaced(options, shown, region)
         yield from permission_checks.on_resource(session, place, permissions.of_gallery(options))
     elif resource_group.find(session, options.gallery_group) is not None:
         yield from permission_checks.in_group(session, options.gallery_group, permissions.of_gallery(options))

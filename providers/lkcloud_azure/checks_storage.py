@@ -6,6 +6,7 @@ accounts have page blobs.
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from lkcloud.provider import Finding
 from lkcloud_azure import permission_checks, permissions, storage
@@ -13,23 +14,39 @@ from lkcloud_azure.naming import ResourceId, word
 from lkcloud_azure.options import AzureOptions, region_name
 from lkcloud_azure.session import Session
 
+if TYPE_CHECKING:
+    from azure.mgmt.storage import models
+
 _KINDS = ("StorageV2", "Storage")
 """BlobStorage, BlockBlobStorage and FileStorage have no page blobs."""
 
 
 def check(session: Session, options: AzureOptions, region: str | None) -> Iterator[Finding]:
     """Yield what stands in the way of a page blob in the account of OPTIONS, for an image in REGION."""
-    name = options.storage_account
-    found = storage.find(session, name or "")
+    name = options.storage_account or ""
+    found = storage.find(session, name)
     if found is None:
-        yield Finding(
-            f"the subscription has no storage account {name} that this identity may see",
-            "make it (az storage account create), check --storage-account and --subscription, "
-            "or allow Microsoft.Storage/storageAccounts/read",
-        )
+        yield missing(name)
         return
-    place, said, kind = ResourceId.parse(found.id or ""), found.properties, word(found.kind)
+    yield from problems(found, region)
+    place = ResourceId.parse(found.id or "")
     assert place is not None
+    actions, data_actions = permissions.of_account(options)
+    yield from permission_checks.on_resource(session, place, actions, data_actions)
+
+
+def missing(name: str) -> Finding:
+    """Return what to tell of an account that is not there."""
+    return Finding(
+        f"the subscription has no storage account {name} that this identity may see",
+        "make it (az storage account create), check --storage-account and --subscription, "
+        "or allow Microsoft.Storage/storageAccounts/read",
+    )
+
+
+def problems(found: "models.StorageAccount", region: str | None) -> Iterator[Finding]:
+    """Yield what of an account stands in the way of a page blob in it, for an image in REGION."""
+    name, said, kind = found.name, found.properties, word(found.kind)
     if kind not in _KINDS:
         yield Finding(f"the storage account {name} is of kind {kind}, without page blobs", "give one of kind StorageV2")
     elif said is not None and said.is_hns_enabled:
@@ -57,5 +74,3 @@ def check(session: Session, options: AzureOptions, region: str | None) -> Iterat
             "see that this machine is in one of them, or leave --method out",
             obstacle=False,
         )
-    actions, data_actions = permissions.of_account(options)
-    yield from permission_checks.on_resource(session, place, actions, data_actions)

@@ -12,7 +12,7 @@ from lkcloud.provider import Finding, Run, Source
 from lkcloud_azure import gallery_definition, gallery_version, operations, resource_group
 from lkcloud_azure.errors import is_absent, status_of
 from lkcloud_azure.naming import COMPUTE, ResourceId, word
-from lkcloud_azure.options import AzureOptions
+from lkcloud_azure.options import AzureOptions, region_name
 from lkcloud_azure.session import Session
 
 if TYPE_CHECKING:
@@ -53,6 +53,14 @@ def check(session: Session, options: AzureOptions, source: Source) -> Iterator[F
     if options.gallery is None:
         return
     shown = find(session, place_of(session, options))
+    yield from problems(options, shown)
+    if shown is not None:
+        yield from gallery_definition.check(session, options, source)
+        yield from gallery_version.check(session, options, source)
+
+
+def problems(options: AzureOptions, shown: "models.Gallery | None") -> Iterator[Finding]:
+    """Yield what stands in the way of the gallery of the options as it is SHOWN, None where there is none."""
     if shown is None:
         if not options.create_gallery:
             yield _missing(options)
@@ -61,14 +69,24 @@ def check(session: Session, options: AzureOptions, source: Source) -> Iterator[F
                 "a gallery that is to be public needs to say whose it is when it is made",
                 "give --community-prefix, --publisher-uri, --publisher-contact and --eula",
             )
-        return
-    if options.public and permission(shown) != COMMUNITY:
+    elif options.public and permission(shown) != COMMUNITY:
         yield Finding(
             f"the gallery {options.gallery} was not made for the community, and cannot become public",
             "leave out --public, or give the name of another --gallery with --create-gallery",
         )
-    yield from gallery_definition.check(session, options, source)
-    yield from gallery_version.check(session, options, source)
+
+
+def misplaced(options: AzureOptions, shown: "models.Gallery", region: str | None) -> Iterator[Finding]:
+    """Yield that a public gallery does not show what is made in REGION.
+
+    https://learn.microsoft.com/azure/virtual-machines/share-gallery-community
+    """
+    home = region_name(shown.location)
+    if options.public and region is not None and region != home:
+        yield Finding(
+            f"the gallery {options.gallery} is in {home}, and shows the public nothing that is made in {region}",
+            f"give --location {home}, or leave --public out",
+        )
 
 
 def ensure(session: Session, options: AzureOptions, source: Source, region: str, run: Run) -> str:
