@@ -121,11 +121,14 @@ def _providers(session: Session, options: AzureOptions, region: str | None) -> I
     there = regions(compute, kind)
     for name in dict.fromkeys([*([region] if region else []), *(one.name for one in options.target_regions)]):
         if there and name not in there:
-            option = "--location" if name == options.location else "--target-region"
-            yield Finding(
-                f"the subscription has no region {name} for {COMPUTE}/{kind}",
-                f"give another {option} (az account list-locations)",
-            )
+            yield no_region(options, name, kind)
+
+
+def no_region(options: AzureOptions, name: str, kind: str) -> Finding:
+    """Return what to tell of a region NAME that has no resources of KIND."""
+    option = "--location" if name == options.location else "--target-region"
+    what = f"the subscription has no region {name} for {COMPUTE}/{kind}"
+    return Finding(what, f"give another {option} (az account list-locations)")
 
 
 def provider(session: Session, namespace: str) -> "models.Provider | None":

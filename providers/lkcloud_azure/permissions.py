@@ -186,6 +186,8 @@ def uses_of(options: AzureOptions) -> Iterator[str]:
             yield "create-gallery"
         if options.public:
             yield "public"
+    if options.disk_encryption_set:
+        yield "encrypt"
     if options.share_with:
         yield "share"
 

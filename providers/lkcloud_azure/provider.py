@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from lkcloud import registry
+from lkcloud.diagnosis import Diagnosis, Purpose
 from lkcloud.errors import NotFound
 from lkcloud.life import withdrawal
 from lkcloud.provider import Blob, Deprecation, Due, Finding, Hold, Image, Machine, Run, Source
@@ -61,6 +62,12 @@ class Azure:
         from lkcloud_azure import checks
 
         return checks.check(self._session, self.options, source)
+
+    def diagnose(self, purposes: Sequence[Purpose]) -> Iterator[Diagnosis]:
+        """Look at identity, subscription, providers, permissions and what is there, making nothing."""
+        from lkcloud_azure import diagnosis
+
+        return diagnosis.diagnose(self._session, self.options, purposes)
 
     def find(self, name: str) -> Image | None:
         """Return the image called NAME: a managed image, or with a gallery the version that has it in its tags."""

@@ -3,7 +3,8 @@
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -188,6 +189,18 @@ def _said(one: Seen, error: ApiError) -> Response:
 
 def _drop(one: Seen) -> Response:
     raise DropConnection
+
+
+@contextmanager
+def others(azure: AzureStandIn) -> Iterator[None]:
+    """Let requests be those of somebody who may do everything, whatever the identity of the tests is allowed."""
+    windows = azure.windows
+    before = windows.allowed_actions, windows.allowed_data_actions
+    windows.allowed_actions = windows.allowed_data_actions = None
+    try:
+        yield
+    finally:
+        windows.allowed_actions, windows.allowed_data_actions = before
 
 
 class Noting(Silent):

@@ -20,7 +20,7 @@ from lkcloud_azure.sandbox.errors import ApiError
 from lkcloud_azure.sandbox.storage_account import StorageAccount
 from lkcloud_azure.session import Session
 from tests.azure.imaging import tiny_disk
-from tests.azure.pushing import counted, options_of, refuse, source_of, upload
+from tests.azure.pushing import counted, options_of, others, refuse, source_of, upload
 
 Look = Callable[..., list[Finding]]
 
@@ -157,7 +157,8 @@ def test_the_network_is_for_test_machines_which_one_can_do_without(azure: AzureS
 def test_a_registration_that_goes_on_is_no_obstacle(azure: AzureStandIn, session: Session, look: Look) -> None:
     azure.windows.unregistered = (COMPUTE,)
     azure.windows.operation = 60.0
-    session.resources.providers.register(COMPUTE)
+    with others(azure):
+        session.resources.providers.register(COMPUTE)
     [finding] = look()
     assert not finding.obstacle
     assert finding.problem.endswith("it is Registering")
@@ -306,12 +307,16 @@ def test_an_account_elsewhere_is_told(look: Look) -> None:
     assert "--location westeurope" in finding.hint
 
 
-def test_an_account_that_does_not_let_everybody_in_is_told_and_no_obstacle(session: Session, look: Look) -> None:
-    change_account(session, publicNetworkAccess="Disabled")
+def test_an_account_that_does_not_let_everybody_in_is_told_and_no_obstacle(
+    azure: AzureStandIn, session: Session, look: Look
+) -> None:
+    with others(azure):
+        change_account(session, publicNetworkAccess="Disabled")
     [closed] = look(**BLOB)
     assert not closed.obstacle
     assert "closed to the Internet" in closed.problem
-    change_account(session, publicNetworkAccess="Enabled", networkAcls={"defaultAction": "Deny"})
+    with others(azure):
+        change_account(session, publicNetworkAccess="Enabled", networkAcls={"defaultAction": "Deny"})
     [chosen] = look(**BLOB)
     assert not chosen.obstacle
     assert "chosen networks only" in chosen.problem

@@ -16,7 +16,7 @@ from lkcloud_azure.sandbox import AzureStandIn
 from lkcloud_azure.sandbox.errors import ApiError
 from lkcloud_azure.session import Session
 from tests.azure.imaging import GROUP, make_definition, make_gallery, options_of, put_disk, source_of, tiny_disk
-from tests.azure.pushing import Noting, counted, lose_answers, refuse
+from tests.azure.pushing import Noting, counted, lose_answers, others, refuse
 
 COMMUNITY = {
     "community_prefix": "lkcloud",
@@ -275,7 +275,8 @@ def test_one_that_is_being_deleted_is_made_again(azure: AzureStandIn, session: S
     make_gallery(session)
     make_definition(session)
     azure.windows.operation = 0.3
-    session.compute.gallery_images.begin_delete(GROUP, "gal", "image", polling=False)
+    with others(azure):
+        session.compute.gallery_images.begin_delete(GROUP, "gal", "image", polling=False)
     ensure(session, disk, run, create_gallery=True)
     assert definition(session).properties.identifier.publisher == "lkcloud"
 

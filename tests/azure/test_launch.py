@@ -28,7 +28,7 @@ from lkcloud_azure.sandbox.cloud import LOCATION, SUBSCRIPTION, Group, Resource
 from lkcloud_azure.sandbox.errors import ApiError
 from lkcloud_azure.sandbox.vm_machine import Machine
 from lkcloud_azure.session import Session
-from tests.azure.pushing import Noting, counted, lose_answers, refuse
+from tests.azure.pushing import Noting, counted, lose_answers, others, refuse
 from tests.azure_sandbox.machines import hold_image, hold_version, needs_qemu, needs_uefi
 
 GROUP = "lkcloud"
@@ -434,12 +434,14 @@ def test_a_subnet_of_the_users_stays(azure: AzureStandIn, session: Session, imag
     space = {"addressSpace": {"addressPrefixes": ["10.1.0.0/16"]}}
     subnets = {"subnets": [{"name": "inner", "properties": {"addressPrefix": "10.1.0.0/24"}}]}
     body: Any = {"location": LOCATION, "properties": {**space, **subnets}}
-    network = session.network.virtual_networks.begin_create_or_update(GROUP, "mine", body).result()
+    with others(azure):
+        network = session.network.virtual_networks.begin_create_or_update(GROUP, "mine", body).result()
     machine = launcher(session, image, subnet=f"{network.id}/subnets/inner").launch(run)
     assert left(azure) == ["disks", "networkInterfaces", "virtualMachines"]
     machine.terminate()
     assert left(azure) == []
-    assert session.network.subnets.get(GROUP, "mine", "inner").id == f"{network.id}/subnets/inner"
+    with others(azure):
+        assert session.network.subnets.get(GROUP, "mine", "inner").id == f"{network.id}/subnets/inner"
     with pytest.raises(UsageError) as raised:
         launcher(session, image, subnet=f"{network.id}/subnets/outer").launch(run)
     assert "--subnet" in raised.value.hint

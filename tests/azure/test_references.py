@@ -11,7 +11,7 @@ from lkcloud_azure.sandbox.cloud import LOCATION
 from lkcloud_azure.sandbox.errors import ApiError
 from lkcloud_azure.session import Session
 from tests.azure.imaging import GROUP, hold_image, hold_version, make_definition, make_gallery
-from tests.azure.pushing import refuse
+from tests.azure.pushing import others, refuse
 
 
 def found(session: Session, *ids: object) -> list[Image]:
@@ -70,10 +70,11 @@ def test_a_version_is_protected_until_its_end_of_life(azure: AzureStandIn, sessi
 @pytest.mark.usefixtures("gallery")
 def test_scale_sets_use_what_they_name(azure: AzureStandIn, session: Session) -> None:
     managed, version = hold_image(azure), hold_version(azure, "1.0.0", excluded=False)
-    for number in range(5):
-        scale_set(session, f"set-{number}", str(managed.id).upper() if number == 4 else str(managed.id))
-    scale_set(session, "one", str(version.id))
-    scale_set(session, "moving", str(version.id).rpartition("/versions/")[0])
+    with others(azure):
+        for number in range(5):
+            scale_set(session, f"set-{number}", str(managed.id).upper() if number == 4 else str(managed.id))
+        scale_set(session, "one", str(version.id))
+        scale_set(session, "moving", str(version.id).rpartition("/versions/")[0])
     assert list(references.holds(session, found(session, managed.id, version.id))) == [
         Hold(str(version.id), "is what `latest` of image leads to", leads=True),
         Hold(str(managed.id), "is used by the scale set set-0, set-1, set-2 and 2 more"),

@@ -21,12 +21,12 @@ def with_azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureStan
     """Return a stand-in whose blobs are Azurite's."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("LKCLOUD_SANDBOX_BLOBS", "azurite")
-        stand_in = AzureStandIn(tmp_path_factory.mktemp("azure-with-azurite"))
+        try:
+            stand_in = AzureStandIn(tmp_path_factory.mktemp("azure-with-azurite"))
+        except UsageError as missing:
+            pytest.skip(missing.message)
     stand_in.windows.operation = SHORT.operation
-    try:
-        stand_in.start()
-    except UsageError as missing:
-        pytest.skip(missing.message)
+    stand_in.start()
     yield stand_in
     stand_in.stop()
 

@@ -27,6 +27,7 @@ from tests.azure.pushing import (
     noise,
     once,
     options_of,
+    others,
     pages,
     upload,
 )
@@ -102,7 +103,8 @@ def test_a_container_that_is_being_deleted_is_waited_for(
     azure: AzureStandIn, session: Session, disk: Disk, run: Run, place: BlobPlace, tmp_path: Path
 ) -> None:
     azure.windows.deleted_container = 0.3
-    place.container.delete_container()
+    with others(azure):
+        place.container.delete_container()
     blob = upload(session, disk, run, method="blob")
     assert_same_bytes(azure, blob, disk, tmp_path)
 
