@@ -37,23 +37,29 @@ class Row(Generic[T]):
     document: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the options of a command say before anybody is asked; where results are JSON, nobody is."""
+
+    yes: bool
+    dry_run: bool
+    as_json: bool
+
+
 def settle(
     rows: Sequence[Row[T]],
     carry_out: Callable[[], "Iterable[Outcome[T]]"],
     reporter: "Reporter",
-    *,
-    yes: bool,
-    dry_run: bool,
-    as_json: bool,
+    answer: Answer,
 ) -> "list[Outcome[T]]":
-    """Show ROWS, and carry them out if that is wanted: by --yes, or by an answer at a terminal.
+    """Show ROWS, and carry them out if that is wanted: by ANSWER, or by one at a terminal.
 
     Returns what came of them. Who says no at the terminal ends the command (typer.Abort).
     """
-    if not as_json:
+    if not answer.as_json:
         for row in rows:
             typer.echo(row.line)
-    if not any(row.goes for row in rows) or not _agreed(reporter, yes=yes, dry_run=dry_run, as_json=as_json):
+    if not any(row.goes for row in rows) or not _agreed(reporter, answer):
         return []
     outcomes = list(carry_out())
     failed = sum(one.error is not None for one in outcomes)
@@ -94,10 +100,10 @@ def end(
     raise Incomplete(errors[0].message, hint=errors[0].hint)
 
 
-def _agreed(reporter: "Reporter", *, yes: bool, dry_run: bool, as_json: bool) -> bool:
-    if yes or dry_run:
-        return not dry_run
-    if as_json or not sys.stdin.isatty():
+def _agreed(reporter: "Reporter", answer: Answer) -> bool:
+    if answer.yes or answer.dry_run:
+        return not answer.dry_run
+    if answer.as_json or not sys.stdin.isatty():
         reporter.note("nothing was done: give --yes to do it")
         return False
     return typer.confirm("do this?", abort=True, err=True)

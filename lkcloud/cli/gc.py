@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import TypeAdapter
 
-from lkcloud.cli.asking import DryRun, Row, Yes, age_option, documents, end, settle
+from lkcloud.cli.asking import Answer, DryRun, Row, Yes, age_option, documents, end, settle
 from lkcloud.cli.gathering import Clouds, each, gathered
 from lkcloud.cli.push import Json, Sandbox, speaking
 from lkcloud.cli.settings import SETTINGS
@@ -97,7 +97,7 @@ def _gc(
     if local:
         search.look(ThisMachine())
     rows = [_row(one) for leftovers in search.found.values() for one in leftovers]
-    outcomes = settle(rows, search.carry_out, reporter, yes=yes, dry_run=dry_run, as_json=as_json)
+    outcomes = settle(rows, search.carry_out, reporter, Answer(yes=yes, dry_run=dry_run, as_json=as_json))
     if as_json:
         typer.echo(json.dumps(_document(search, rows, outcomes), indent=2))
     elif search.found and not any(row.goes for row in rows):

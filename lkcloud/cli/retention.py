@@ -2,13 +2,13 @@
 """`lkcloud prune|sweep CLOUD`: images of which there are too many, and images whose time has come."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from lkcloud.cli.asking import DryRun, Row, Yes, age_option, documents, end, settle
+from lkcloud.cli.asking import Answer, DryRun, Row, Yes, age_option, documents, end, settle
 from lkcloud.cli.images import Family, Glob, OlderThan, provider_of
 from lkcloud.cli.push import Json, Sandbox, images_document, running
 from lkcloud.cli.settings import SETTINGS
@@ -16,7 +16,11 @@ from lkcloud.errors import UsageError
 from lkcloud.life import prune as pruning
 from lkcloud.life import sweep as sweeping
 from lkcloud.life.choice import Act, Policy, Selection, Verdict
+from lkcloud.life.doing import Outcome
 from lkcloud.life.sweep import Step, Sweeping
+from lkcloud.provider import Run
+
+T = TypeVar("T")
 
 KEPT = 3
 """Images that stay where nothing is said of their number."""
@@ -67,19 +71,10 @@ def prune_command(cloud: str) -> Callable[..., None]:
             provider = provider_of(cloud, ctx, values)
             verdicts = pruning.plan(provider, policy, Selection(family, name), now=datetime.now(UTC))
             rows = [_verdict_row(one) for one in verdicts]
-            outcomes = settle(
-                rows,
-                lambda: pruning.carry_out(provider, verdicts, run),
-                run.reporter,
-                yes=yes,
-                dry_run=dry_run,
-                as_json=as_json,
+            answer = Answer(yes=yes, dry_run=dry_run, as_json=as_json)
+            _settle_all(
+                rows, lambda: pruning.carry_out(provider, verdicts, run), run, answer, nothing="no image is too many"
             )
-            if as_json:
-                typer.echo(json.dumps(documents(rows, outcomes), indent=2))
-            elif not any(row.goes for row in rows):
-                run.reporter.note("no image is too many")
-            end(outcomes, run.reporter)
 
     prune.__doc__ = (
         f"Take away images on {cloud} of which there are too many, and nothing that is in use or that a moving name "
@@ -106,25 +101,31 @@ def sweep_command(cloud: str) -> Callable[..., None]:
             provider = provider_of(cloud, ctx, values)
             found = sweeping.plan(provider, now=datetime.now(UTC), deleting=deleting)
             rows = [_sweeping_row(one) for one in found]
-            outcomes = settle(
-                rows,
-                lambda: sweeping.carry_out(provider, found, run),
-                run.reporter,
-                yes=yes,
-                dry_run=dry_run,
-                as_json=as_json,
-            )
-            if as_json:
-                typer.echo(json.dumps(documents(rows, outcomes), indent=2))
-            elif not any(row.goes for row in rows):
-                run.reporter.note("no date is due")
-            end(outcomes, run.reporter)
+            answer = Answer(yes=yes, dry_run=dry_run, as_json=as_json)
+            _settle_all(rows, lambda: sweeping.carry_out(provider, found, run), run, answer, nothing="no date is due")
 
     sweep.__doc__ = (
         f"Carry out the dates of images that {cloud} only tells, when they have passed. It shows what it would do, and "
         "asks."
     )
     return sweep
+
+
+def _settle_all(
+    rows: Sequence[Row[T]],
+    carry_out: Callable[[], Iterable[Outcome[T]]],
+    run: Run,
+    answer: Answer,
+    *,
+    nothing: str,
+) -> None:
+    """Show ROWS, carry them out if ANSWER says so, and print what came of it; NOTHING is said where no row goes."""
+    outcomes = settle(rows, carry_out, run.reporter, answer)
+    if answer.as_json:
+        typer.echo(json.dumps(documents(rows, outcomes), indent=2))
+    elif not any(row.goes for row in rows):
+        run.reporter.note(nothing)
+    end(outcomes, run.reporter)
 
 
 def _verdict_row(verdict: Verdict) -> Row[Verdict]:
