@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from lkcloud.release.hints import in_file
 from lkcloud.reporting import Meter
 
 if TYPE_CHECKING:
@@ -135,12 +136,22 @@ class JobReporter:
     """A `lkcloud.reporting.Reporter` that makes events of what it is told, for LISTENER.
 
     Once STOPPING is set, the job ends as by Ctrl-C, when next it begins a stage or tells how far one is. That is in the
-    thread that made this reporter alone: workers of a transfer are ended by the transfer.
+    thread that made this reporter alone: workers of a transfer are ended by the transfer. Warnings about the target, if
+    its CLOUD is given, name keys of the release file.
     """
 
-    def __init__(self, target: str, image: str, listener: Listener, stopping: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        target: str,
+        image: str,
+        listener: Listener,
+        stopping: threading.Event | None = None,
+        *,
+        cloud: str = "",
+    ) -> None:
         self._target, self._image, self._listener = target, image, listener
         self._stopping = stopping
+        self._cloud = cloud
         self._thread = threading.current_thread()
 
     @contextmanager
@@ -171,7 +182,7 @@ class JobReporter:
 
     def warn(self, text: str) -> None:
         """Tell something that may need care."""
-        self._say("warning", text)
+        self._say("warning", in_file(text, self._cloud) if self._cloud else text)
 
     def console(self, text: str) -> None:
         """Pass on a line of a serial console."""

@@ -118,9 +118,9 @@ class Bench:
         """Let every job stop as by Ctrl-C, when next it has something to tell."""
         self._stopping.set()
 
-    def reporter(self, target: str, image: str) -> JobReporter:
+    def reporter(self, target: str, image: str, cloud: str = "") -> JobReporter:
         """Return who takes what a job has to tell; it is asked for in the thread that does the job."""
-        return JobReporter(target, image, self._listener, self._stopping)
+        return JobReporter(target, image, self._listener, self._stopping, cloud=cloud)
 
     def disk(self, file: str, reporter: JobReporter) -> Disk:
         """Return the disk FILE. Raises what `open_disk` raises."""
@@ -159,14 +159,14 @@ def require_possible(jobs: Sequence[Job], executor: Executor, bench: Bench) -> N
 
 def obstacles(job: Job, bench: Bench) -> tuple[Finding, ...]:
     """Return what can be seen offline to stand in the way of JOB. Raises what `open_disk` raises, and UsageError."""
-    disk = bench.disk(job.file, bench.reporter(job.target, job.image))
+    disk = bench.disk(job.file, bench.reporter(job.target, job.image, job.cloud))
     source = Source(disk=disk, name=job.name, facts=inspect(disk), description=job.description)
     return tuple(finding for finding in job.provider().validate(source) if finding.obstacle)
 
 
 def plan(job: Job, bench: Bench) -> Plan:
     """Find out what `make` would do, making nothing. Raises what the provider raises."""
-    reporter = bench.reporter(job.target, job.image)
+    reporter = bench.reporter(job.target, job.image, job.cloud)
     with pipeline.running(reporter, remembering=False) as run:
         planned = pipeline.plan(
             _loaded(job),
@@ -186,7 +186,7 @@ def make(job: Job, bench: Bench, tested: frozenset[tuple[str, str]]) -> Made:
     TESTED are ids and digests of images that an earlier run has seen boot. Raises what the provider raises as long as
     there is no image; from then on what goes wrong is in what is returned. Raises Stopped, with what there is.
     """
-    provider, reporter = _loaded(job), bench.reporter(job.target, job.image)
+    provider, reporter = _loaded(job), bench.reporter(job.target, job.image, job.cloud)
     if job.test is not None and not isinstance(provider, Launches):
         raise UsageError(
             f"{job.cloud} cannot boot a test machine", hint=f"say `test: false` for the target {job.target}"
@@ -245,4 +245,4 @@ def _loaded(job: Job) -> Provider:
 
 
 def _running(job: Job, bench: Bench) -> AbstractContextManager[Run]:
-    return pipeline.running(bench.reporter(job.target, job.image), remembering=False)
+    return pipeline.running(bench.reporter(job.target, job.image, job.cloud), remembering=False)

@@ -3,6 +3,7 @@
 
 import pytest
 
+from lkcloud.release.events import Event, JobReporter, Said
 from lkcloud.release.hints import in_file
 
 
@@ -41,3 +42,12 @@ from lkcloud.release.hints import in_file
 )
 def test_flags_are_keys_and_commands_stay(cloud: str, hint: str, told: str) -> None:
     assert in_file(hint, cloud) == told
+
+
+def test_warnings_of_a_job_do_so() -> None:
+    heard: list[Event] = []
+    reporter = JobReporter("west", "x86", heard.append, cloud="azure")
+    reporter.warn("there is no such region (give another --location)")
+    [said] = heard
+    assert isinstance(said, Said)
+    assert (said.kind, said.text) == ("warning", "there is no such region (give another `location`)")
