@@ -11,7 +11,7 @@ import pytest
 
 from lkcloud.errors import LkcloudError, UsageError
 from lkcloud.release import job, reading
-from lkcloud.release.events import Event, PhaseEnded, Said, StageBegan
+from lkcloud.release.events import Event, PhaseEnded, Said, StageBegan, StageEnded
 from lkcloud.release.manifest import Manifest
 from lkcloud.release.run import Publication, Result
 from lkcloud.release.steps import Bench, Disks, looking
@@ -271,6 +271,9 @@ def test_a_disk_is_read_once_for_all_its_targets(
     publish(write(TWO_CLOUDS))
     digests = {one.digest for one in manifest(tmp_path).images}
     assert len(digests) == 1
+    read = [event.bytes for event in heard.events if isinstance(event, StageEnded) and event.stage == "read"]
+    assert len(read) == 2
+    assert read.count(0) == 1, read  # the other target has found it read, or waited for that
 
 
 def test_a_manifest_that_cannot_be_written_is_told_first(
