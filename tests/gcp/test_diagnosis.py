@@ -128,7 +128,7 @@ BREAKS = {
     "the bucket is not there": Broken(
         "bucket",
         "there is no bucket disks",
-        lambda gcp, client: client.get_bucket(BUCKET).delete(),
+        lambda gcp, client: gcp.holdings.store.buckets.pop(BUCKET),
         ("commands", "terraform"),
     ),
     "the bucket keeps everything": Broken(
