@@ -125,7 +125,10 @@ class _Looking:
         shown = group if not isinstance(group, Diagnosis) else None
         region = self.options.location or (region_name(shown.location) if shown is not None else None)
         yield from self._providers(region)
-        yield group if isinstance(group, Diagnosis) else self._group(shown, region)
+        if not isinstance(group, Diagnosis):
+            yield self._group(shown, region)
+        elif self._makes():
+            yield group
         permissions = Permissions(self.session, self.options, self.holder, group_there=group is not None)
         yield from permissions.diagnose(self.purposes)
         if self.options.storage_account and self._stores():
@@ -134,6 +137,10 @@ class _Looking:
             yield from self._refusable("gallery", gallery(self.session, self.options, region))
         if Purpose.PUSH in self.purposes and region is not None:
             yield from self._quota(region)
+
+    def _makes(self) -> bool:
+        """Tell whether what is wanted makes something in the resource group, or makes the group."""
+        return any(one in _MAKING for one in self.purposes)
 
     def _stores(self) -> bool:
         """Tell whether the storage account has to do with what is wanted."""
@@ -203,7 +210,7 @@ class _Looking:
         if shown is not None:
             return Diagnosis(about, Health.GOOD, f"{name}, in {region_name(shown.location)}")
         what = f"there is no resource group {name}"
-        if not any(one in self.purposes for one in _MAKING):
+        if not self._makes():
             return Diagnosis(about, Health.NOTE, what, "there is nothing in it")
         if region is None:
             do = Remedy("give --location, or a --resource-group that is there")
