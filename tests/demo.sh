@@ -42,5 +42,8 @@ push azure "disk, gallery" --name demo-gallery-disk --gallery demo --create-gall
 push azure "blob, gallery" --name demo-gallery-blob --method blob --gallery demo --create-gallery
 say lkcloud list azure --sandbox --gallery demo
 
+push local folder --name demo-folder
+say lkcloud list local --sandbox
+
 echo
 python "$here/demo_table.py" "${pushed[@]}"

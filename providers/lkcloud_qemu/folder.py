@@ -63,7 +63,7 @@ class Folder:
     @classmethod
     def chosen(cls, path: Path | None) -> "Folder":
         """Return the folder at PATH, or that of the user (https://specifications.freedesktop.org/basedir-spec/)."""
-        return cls((path or Path(platformdirs.user_data_dir("lkcloud")) / "images").absolute())
+        return cls((path or Path(platformdirs.user_data_dir("lkcloud")) / "images").expanduser().absolute())
 
     @property
     def work(self) -> Path:

@@ -99,3 +99,32 @@ def test_doctor_tells_of_the_folder_and_of_qemu(
 def _diagnosed(lkcloud: Command, code: int) -> list[dict[str, str]]:
     found: list[dict[str, str]] = json.loads(lkcloud("doctor", "local", "--json", code=code).stdout)["clouds"]["local"]
     return found
+
+
+RELEASE = """\
+name: "my-os-{version_dashed}"
+version: 1.0.0
+images:
+  - {id: main, file: my-os.raw}
+targets:
+  - cloud: local
+    options: {folder: images, family: stable}
+defaults:
+  test: {expect: local-boot-ok, timeout: 240}
+"""
+
+
+def test_a_release_goes_to_its_folder_and_in_the_sandbox_to_another(
+    lkcloud: Command, image: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "release.yaml").write_text(RELEASE)
+    try:
+        lkcloud("publish", "release.yaml", "--sandbox", "--output", "sandbox.json")
+    finally:
+        client.down("local")
+    assert not (tmp_path / "images").exists()
+    lkcloud("publish", "release.yaml")
+    (made,) = json.loads((tmp_path / "release.json").read_text())["images"]
+    assert (made["id"], made["region"], made["tested"]) == ("my-os-1-0-0", str(tmp_path / "images"), True)
+    assert (made["family"], made["promoted"]) == ("stable", True)
+    assert (tmp_path / "images/my-os-1-0-0/disk.raw").read_bytes() == image.read_bytes()
