@@ -5,31 +5,23 @@ https://learn.microsoft.com/azure/virtual-machines/image-version. A version's ow
 for lkcloud, its tags say.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lkcloud.errors import Conflict, LkcloudError, NotFound, UsageError
 from lkcloud.provider import Blob, Finding, Image, Source
-from lkcloud_azure import disk_upload, gallery_definition, operations, storage, uefi
+from lkcloud_azure import disk_upload, gallery_definition, operations, storage, uefi, version_number
 from lkcloud_azure.errors import code_of, is_absent, is_busy, status_of
 from lkcloud_azure.naming import IMAGE_NAME, NAME, WITHDRAWN, ResourceId, digest_in, tag, tags_of, time_of, word
 from lkcloud_azure.options import AzureOptions, TargetRegion, region_name
 from lkcloud_azure.session import Session
+from lkcloud_azure.version_number import Number
 
 if TYPE_CHECKING:
     from azure.mgmt.compute import models
 
 KIND = "gallery-image-version"
-
-Number = tuple[int, int, int]
-"""MAJOR, MINOR, PATCH; the highest one is what `latest` means."""
-
-NUMBER = re.compile(r"(\d{1,10})\.(\d{1,10})\.(\d{1,10})", re.ASCII)
-
-MOST = 2**31 - 1
-"""The highest that each part of a number can be (https://learn.microsoft.com/azure/virtual-machines/image-version)."""
 
 UPDATING = "Updating"
 
@@ -122,8 +114,7 @@ def ours(
 
 def number_of(shown: "models.GalleryImageVersion") -> Number:
     """Return a version's name as a number."""
-    match = NUMBER.fullmatch(shown.name or "")
-    return (int(match[1]), int(match[2]), int(match[3])) if match else (0, 0, 0)
+    return version_number.parse(shown.name or "") or (0, 0, 0)
 
 
 def image_of(shown: "models.GalleryImageVersion", architecture: str) -> Image:
@@ -192,7 +183,7 @@ class GalleryVersion:
             {number_of(shown) for shown in listed(self.session, self.definition)},
             self.options.gallery_version,
         )
-        number = _text(_number(chosen) if chosen else _next(max(there, default=None)))
+        number = version_number.text(_number(chosen) if chosen else _next(max(there, default=None)))
         place = self.definition.child("versions", number)
         if chosen and _number(chosen) in there:
             self._require_ours(place)
@@ -305,7 +296,7 @@ def check(session: Session, options: AzureOptions, source: Source) -> Iterator[F
     for shown in there:
         state = shown.properties.provisioning_state if shown.properties else None
         if number_of(shown) == number and state != "Deleting":
-            yield _taken(definition.child("versions", _text(number)), shown)
+            yield _taken(definition.child("versions", version_number.text(number)), shown)
 
 
 def _taken(place: ResourceId, shown: "models.GalleryImageVersion") -> Finding:
@@ -358,19 +349,16 @@ def _next(highest: Number | None) -> Number:
     if highest is None:
         return _FIRST
     major, minor, patch = highest
-    if patch >= MOST:
+    if patch >= version_number.MOST:
         raise UsageError(
-            f"azure: there is no patch above version {_text(highest)}", hint="give a higher --gallery-version"
+            f"azure: there is no patch above version {version_number.text(highest)}",
+            hint="give a higher --gallery-version",
         )
     return major, minor, patch + 1
 
 
 def _number(text: str) -> Number:
-    match = NUMBER.fullmatch(text)
-    if match is None:
+    found = version_number.parse(text)
+    if found is None:
         raise UsageError(f"azure: {text!r} is no version", hint="give --gallery-version as MAJOR.MINOR.PATCH")
-    return int(match[1]), int(match[2]), int(match[3])
-
-
-def _text(number: Number) -> str:
-    return ".".join(map(str, number))
+    return found

@@ -94,7 +94,7 @@ def _assign(session: Session, scope: ResourceId, principal: Principal) -> bool:
         role_definition_id=role,
         principal_id=principal.object_id,
         # The SDK takes User where nothing is said; Azure finds it out by itself where nothing is sent.
-        principal_type=principal.kind,  # type: ignore[arg-type]
+        principal_type=principal.kind,  # type: ignore[arg-type]  # None, which its type leaves out
     )
     name = str(uuid.uuid5(_NAMESPACE, f"{scope}|{READER}|{principal.object_id}".lower()))
     doing = f"sharing {scope.names[-1]} with {principal.object_id}"

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from lkcloud.provider import Finding
+from lkcloud_azure import version_number
 from lkcloud_azure.naming import IMAGE_NAME, suggestion
 from lkcloud_azure.options import AzureOptions
 from lkcloud_azure.plain import is_url
 
 _GALLERY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._]{0,78}[A-Za-z0-9])?")
 """https://learn.microsoft.com/azure/virtual-machines/create-gallery#requirements-for-gallery-names."""
-_VERSION = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
-_LARGEST = 2**31 - 1
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._-]*[A-Za-z0-9_-]")
 _IDENTIFIERS = (("publisher", 128), ("offer", 64), ("sku", 64))
@@ -88,11 +87,10 @@ def _names(options: AzureOptions, name: str) -> Iterator[Finding]:
             f"give --definition {better}" if better else "give a --definition of letters, digits, . _ and -",
         )
     version = options.gallery_version
-    if version is not None and not (
-        _VERSION.fullmatch(version) and all(int(part) <= _LARGEST for part in version.split("."))
-    ):
+    if version is not None and version_number.parse(version) is None:
         yield Finding(
-            f"{version!r} is no version of an image", f"give three numbers of at most {_LARGEST}, as in 1.2.3"
+            f"{version!r} is no version of an image",
+            f"give three numbers of at most {version_number.MOST}, as in 1.2.3",
         )
     for key, most in _IDENTIFIERS:
         value = getattr(options, key)
