@@ -67,8 +67,8 @@ def diagnose(session: Session, options: GcpOptions, purposes: Sequence[Purpose])
     if any(one.about == "project" and one.health is Health.PROBLEM for one in compute):
         return  # of a project that is not there nothing else can be told
     seen = look(session, options) if any(one in _IN_BUCKET for one in purposes) else Seen("", ())
-    yield from Permissions(session, options, who.member, seen.bucket).diagnose(purposes)
     yield from seen.found
+    yield from Permissions(session, options, who.member, seen.bucket).diagnose(purposes)
     if Purpose.SHARE in purposes and options.public:
         yield _policy(project)
 

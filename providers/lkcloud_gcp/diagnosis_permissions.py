@@ -59,11 +59,11 @@ class Permissions:
     def _roles(self, purpose: Purpose, missing: Sequence[Permission]) -> Iterator[remedies.Role]:
         """Yield a role for each place where something is MISSING, with all that is needed there, or helps."""
         every = self._wanted(purpose, helps=True)
-        for place in ("", self.bucket) if self.bucket else ("",):
+        for place in dict.fromkeys(("", self._holder)):
             if any(self._place(one) == place for one in missing):
                 name = f"lkcloud_{purpose.value}{'_bucket' if place else ''}"
                 actions = sorted({one.action for one in every if self._place(one) == place})
-                yield remedies.Role(name, self.session.project, place, actions, self.member)
+                yield remedies.Role(name, self.session.project, place, actions, self.member, made=bool(self.bucket))
 
     def _wanted(self, purpose: Purpose, *, helps: bool) -> list[Permission]:
         """Return what PURPOSE needs; nobody makes a bucket that is there."""
@@ -72,7 +72,12 @@ class Permissions:
 
     def _place(self, permission: Permission) -> str:
         """Return the bucket that a permission is given on, "" for the project, which a bucket to be made will be in."""
-        return self.bucket if permission.on == "bucket" else ""
+        return self._holder if permission.on == "bucket" else ""
+
+    @property
+    def _holder(self) -> str:
+        """The bucket that roles are given on: one that the user names and that is not there yet is to be made first."""
+        return self.bucket or self.options.bucket or ""
 
 
 def _named(permissions: Sequence[Permission]) -> str:

@@ -5,6 +5,7 @@ gcloud: https://cloud.google.com/sdk/gcloud/reference. Terraform's resources are
 https://registry.terraform.io/providers/hashicorp/google
 """
 
+import json
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -26,8 +27,8 @@ def enable(project: str, service: str) -> Remedy:
     return Remedy(
         commands=(command("services", "enable", service, f"--project={project}"),),
         terraform=f'''resource "google_project_service" "{label}" {{
-  project            = "{project}"
-  service            = "{service}"
+  project            = {_text(project)}
+  service            = {_text(service)}
   disable_on_destroy = false
 }}''',
     )
@@ -35,13 +36,17 @@ def enable(project: str, service: str) -> Remedy:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role of PROJECT that has PERMISSIONS, for MEMBER, on the project or on BUCKET; NAME is of letters and `_`."""
+    """A role of PROJECT that has PERMISSIONS, for MEMBER, on the project or on BUCKET; NAME is of letters and `_`.
+
+    MADE is whether the bucket is there; else `make_bucket` comes first.
+    """
 
     name: str
     project: str
     bucket: str
     permissions: Sequence[str]
     member: str
+    made: bool = True
 
     @property
     def title(self) -> str:
@@ -63,21 +68,23 @@ class Role:
     def terraform(self) -> str:
         """Return the role and its binding."""
         actions = "".join(f'    "{action}",\n' for action in self.permissions)
-        kind, place = "google_project_iam_member", f'project = "{self.project}"'
+        kind, place, pad = "google_project_iam_member", f"project = {_text(self.project)}", " "
+        after = ""
         if self.bucket:
-            kind, place = "google_storage_bucket_iam_member", f'bucket = "{self.bucket}"'
+            after = "" if self.made else f"\n\n  depends_on = [google_storage_bucket.{label(self.bucket)}]"
+            kind, place, pad = "google_storage_bucket_iam_member", f"bucket = {_text(self.bucket)}", ""
         return f'''resource "google_project_iam_custom_role" "{self.name}" {{
-  project = "{self.project}"
-  role_id = "{self.name}"
-  title   = "{self.title}"
+  project = {_text(self.project)}
+  role_id = {_text(self.name)}
+  title   = {_text(self.title)}
   permissions = [
 {actions}  ]
 }}
 
 resource "{kind}" "{self.name}" {{
   {place}
-  role   = google_project_iam_custom_role.{self.name}.name
-  member = "{self.member}"
+  role   {pad}= google_project_iam_custom_role.{self.name}.name
+  member {pad}= {_text(self.member)}{after}
 }}'''
 
 
@@ -96,7 +103,9 @@ def allow(roles: Sequence[Role]) -> Remedy:
 
 def make_bucket(options: GcpOptions, project: str, name: str) -> Remedy:
     """Make a bucket that nothing becomes public in, and that keeps nothing for long."""
-    rule = f'\n      matches_prefix = ["{options.object_prefix}"]' if options.object_prefix else ""
+    rule = f"age = {KEPT_DAYS}"
+    if options.object_prefix:
+        rule = f"age            = {KEPT_DAYS}\n      matches_prefix = [{_text(options.object_prefix)}]"
     return Remedy(
         do="or leave --bucket out, and lkcloud makes one",
         commands=(
@@ -107,9 +116,9 @@ def make_bucket(options: GcpOptions, project: str, name: str) -> Remedy:
             ),
         ),
         terraform=f'''resource "google_storage_bucket" "{label(name)}" {{
-  project                     = "{project}"
-  name                        = "{name}"
-  location                    = "{options.bucket_location}"
+  project                     = {_text(project)}
+  name                        = {_text(name)}
+  location                    = {_text(options.bucket_location)}
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
 
@@ -123,7 +132,7 @@ def make_bucket(options: GcpOptions, project: str, name: str) -> Remedy:
     }}
 
     condition {{
-      age            = {KEPT_DAYS}{rule}
+      {rule}
     }}
   }}
 }}''',
@@ -139,3 +148,8 @@ def label(text: str) -> str:
     """Return TEXT as a name in Terraform."""
     plain = re.sub(r"\W", "_", text)
     return plain if plain[:1].isalpha() else f"_{plain}"
+
+
+def _text(text: str) -> str:
+    """Return TEXT as a string of Terraform, where `${` and `%{` begin an expression unless they are doubled."""
+    return json.dumps(text).replace("${", "$${").replace("%{", "%%{")

@@ -82,9 +82,14 @@ class Mender:
         assert flags == {}, command
 
     def _apply(self, terraform: str) -> None:
-        """Make the resources; each is as the provider's schema has it."""
+        """Make the resources in their order; each is as the schema has it, and what it waits for comes before it."""
         labels: dict[str, str] = {}
-        for kind, label, given in blocks(terraform):
+        made: set[str] = set()
+        for kind, label, arguments in blocks(terraform):
+            given = dict(arguments)
+            for other in given.pop("depends_on", []):
+                assert other.removeprefix("${").removesuffix("}") in made, other
+            made.add(f"{kind}.{label}")
             _check(kind, given)
             if kind != "google_storage_bucket_iam_member":
                 assert given["project"] == PROJECT

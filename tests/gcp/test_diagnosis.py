@@ -9,7 +9,7 @@ import google.oauth2.credentials
 import pytest
 from google.cloud import storage
 
-from lkcloud.diagnosis import Diagnosis, Health, Purpose
+from lkcloud.diagnosis import Diagnosis, Health, Purpose, Remedy
 from lkcloud.errors import NotAuthenticated
 from lkcloud.permissions import actions, needed
 from lkcloud_gcp import Gcp, GcpOptions
@@ -225,6 +225,22 @@ def test_a_bucket_that_is_to_be_made_asks_the_project(gcp: GcpStandIn, session: 
     closed(session.storage, OWN)
     gcp.windows.denied_permissions = ("storage.buckets.create",)
     assert {one.health for one in doctor(PUSH)} == {Health.GOOD}  # nobody makes it again
+
+
+@pytest.mark.parametrize("way", ["commands", "terraform"])
+def test_a_bucket_that_is_named_and_not_there_is_made_first(
+    gcp: GcpStandIn, session: Session, doctor: Doctor, way: str
+) -> None:
+    gcp.windows.allowed = frozenset(actions(PERMISSIONS, ["doctor"]))
+    problems = [one for one in doctor(PUSH, **NAMED) if one.health is Health.PROBLEM]
+    assert [one.about for one in problems] == ["bucket", "permissions"]
+    gcp.windows.allowed |= {"storage.buckets.create"}  # of whoever mends it
+    whole = "\n\n".join(one.remedy.terraform for one in problems)
+    commands = tuple(command for one in problems for command in one.remedy.commands)
+    Mender(gcp, session.storage).mend(Remedy(commands=commands, terraform=whole), way)
+    assert "storage.objects.create" not in gcp.windows.allowed
+    after = doctor(PUSH, **NAMED)
+    assert {one.health for one in after} == {Health.GOOD}, rows(after)
 
 
 def test_uses_that_the_options_ask_for(healthy: GcpStandIn, doctor: Doctor) -> None:
