@@ -21,7 +21,7 @@ USES: Mapping[str, str] = {
     "trusted": "... a `...Supported` security type with `--method disk`",
     "encrypt": "... `--disk-encryption-set`",
     "group": "a resource group that is made",
-    "check": "to have all checked before the upload",
+    "check": "to have all checked before the upload, and by `doctor`",
     "test": "`--test`, `test`",
     "promote": "`--latest`, `promote`",
     "share": "`--share-with`, `share`",
