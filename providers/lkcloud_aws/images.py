@@ -12,6 +12,7 @@ from lkcloud.provider import Blob, Image
 from lkcloud.reporting import Meter
 from lkcloud_aws import snapshots
 from lkcloud_aws.errors import code_of, explain, fault
+from lkcloud_aws.gone import is_gone
 from lkcloud_aws.naming import DIGEST, FAMILY, WITHDRAWN, filter_value, pairs, time_of
 from lkcloud_aws.session import Session
 
@@ -158,7 +159,7 @@ def deregister(session: Session, image_id: str) -> None:
     try:
         session.attempt(lambda: session.ec2.deregister_image(ImageId=image_id))
     except Exception as error:
-        if code_of(error) in _GONE:
+        if is_gone(error, lambda: session.ec2.describe_images(ImageIds=[image_id])):
             return
         raise _protection(session, image_id, error) or explain(error, f"deregistering {image_id}") from error
 

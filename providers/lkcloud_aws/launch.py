@@ -13,12 +13,14 @@ from lkcloud.provider import Image, Run
 from lkcloud.reporting import Meter
 from lkcloud.transfer.retry import Verdict, retry
 from lkcloud_aws.errors import code_of, explain, fault, judge
+from lkcloud_aws.gone import is_gone
 from lkcloud_aws.naming import listed, tags_of
 from lkcloud_aws.options import AwsOptions
 from lkcloud_aws.session import Session
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import (
+        DescribeInstancesResultTypeDef,
         InstanceNetworkInterfaceSpecificationTypeDef,
         RunInstancesRequestTypeDef,
     )
@@ -65,7 +67,7 @@ class Instance:
                     raise
                 answer = self.session.attempt(lambda: ec2.get_console_output(InstanceId=self.id))
         except Exception as error:
-            if code_of(error) == "InvalidInstanceID.NotFound":
+            if is_gone(error, self._look):
                 return ""
             raise explain(error, f"reading the console of {self.id}") from error
         return answer.get("Output", "")
@@ -73,7 +75,7 @@ class Instance:
     def state(self) -> str:
         """Return `starting`, `running`, `stopped`, or `failed:` and AWS's reason."""
         try:
-            answer = self.session.attempt(lambda: self.session.ec2.describe_instances(InstanceIds=[self.id]))
+            answer = self.session.attempt(self._look)
         except Exception as error:
             if code_of(error) == "InvalidInstanceID.NotFound":
                 return "starting" if self._young else "stopped"
@@ -104,8 +106,11 @@ class Instance:
                 patience=120.0,
             )
         except Exception as error:
-            if code_of(error) != "InvalidInstanceID.NotFound":
+            if not is_gone(error, self._look):
                 raise explain(error, f"terminating {self.id}") from error
+
+    def _look(self) -> "DescribeInstancesResultTypeDef":
+        return self.session.ec2.describe_instances(InstanceIds=[self.id])
 
     @property
     def _young(self) -> bool:

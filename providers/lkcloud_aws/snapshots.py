@@ -13,6 +13,7 @@ from lkcloud.provider import Blob
 from lkcloud.reporting import Meter
 from lkcloud.transfer.retry import Verdict, retry
 from lkcloud_aws.errors import code_of, explain, judge
+from lkcloud_aws.gone import is_gone
 from lkcloud_aws.naming import DIGEST, NAME, filter_value, listed, pairs
 from lkcloud_aws.session import Session
 
@@ -108,7 +109,7 @@ def delete(session: Session, snapshot_id: str) -> None:
     try:
         session.attempt(lambda: session.ec2.delete_snapshot(SnapshotId=snapshot_id))
     except Exception as error:
-        if code_of(error) == "InvalidSnapshot.NotFound":
+        if is_gone(error, lambda: session.ec2.describe_snapshots(SnapshotIds=[snapshot_id])):
             return
         if code_of(error) == "InvalidSnapshot.InUse":
             raise Refused(

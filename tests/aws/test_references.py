@@ -6,6 +6,7 @@ import pytest
 from lkcloud.errors import Refused
 from lkcloud.provider import Hold, Run
 from lkcloud_aws import Aws, AwsOptions
+from lkcloud_aws.naming import listed, tags_of
 from lkcloud_aws.sandbox import AwsStandIn
 from lkcloud_aws.sandbox.errors import ApiError
 from lkcloud_aws.session import Session
@@ -47,7 +48,13 @@ def test_launch_templates_use_an_image(aws: AwsStandIn, session: Session) -> Non
 
 def test_instances_that_are_not_gone_use_an_image(aws: AwsStandIn, session: Session) -> None:
     image = hold(aws, session)
-    made = session.ec2.run_instances(ImageId=image.id, InstanceType="t3.micro", MinCount=1, MaxCount=1)
+    made = session.ec2.run_instances(
+        ImageId=image.id,
+        InstanceType="t3.micro",
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": listed(tags_of("image", image.digest))}],
+    )
     identity = made["Instances"][0]["InstanceId"]
     assert list(Aws().holds([image])) == [Hold(image.id, f"is used by the instance {identity}")]
     session.ec2.terminate_instances(InstanceIds=[identity])

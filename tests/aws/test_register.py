@@ -15,6 +15,7 @@ from lkcloud.reporting import Silent
 from lkcloud.sandbox.http import Response
 from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud_aws import AwsOptions, images, leftovers, snapshots
+from lkcloud_aws.naming import listed, tags_of
 from lkcloud_aws.register import Registration
 from lkcloud_aws.sandbox import AwsStandIn
 from lkcloud_aws.sandbox.errors import ApiError
@@ -222,6 +223,7 @@ def test_a_snapshot_that_another_image_stands_on_stays(aws: AwsStandIn, session:
         VirtualizationType="hvm",
         RootDeviceName="/dev/xvda",
         BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": image.blobs[0].id}}],
+        TagSpecifications=[{"ResourceType": "image", "Tags": listed(tags_of("other", image.digest))}],
     )["ImageId"]
     images.delete(session, image)
     assert [found.id for found in snapshots.ours(session)] == [image.blobs[0].id]
