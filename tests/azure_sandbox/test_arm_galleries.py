@@ -98,6 +98,16 @@ def test_a_private_gallery_stays_one(arm: Arm) -> None:
     assert "are Private, not Groups" in refused(400, "InvalidParameter", share, arm, "Add", groups=[])
 
 
+def test_what_is_deleted_can_be_kept_or_not(arm: Arm) -> None:
+    arm.gallery(softDeletePolicy={"isSoftDeleteEnabled": True})
+    for wanted in (True, False):
+        change: Any = {"properties": {"softDeletePolicy": {"isSoftDeleteEnabled": wanted}}}
+        arm.compute.galleries.begin_update(GROUP, "gallery", change, **QUICK).result()
+        shown = arm.compute.galleries.get(GROUP, "gallery").soft_delete_policy
+        assert shown is not None
+        assert shown.is_soft_delete_enabled is wanted
+
+
 def test_who_may_not_publish(arm: Arm) -> None:
     arm.gallery(sharingProfile=community())
     arm.cloud.windows.denied_actions = ("Microsoft.Compute/galleries/share/action",)

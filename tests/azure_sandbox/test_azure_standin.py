@@ -2,12 +2,15 @@
 """The stand-in as a whole: started, led to, emptied and ended."""
 
 import os
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
 
 from lkcloud.errors import UsageError
 from lkcloud.sandbox.standin import stand_in
+from lkcloud_azure import checks
 from lkcloud_azure.sandbox import AzureStandIn, sparse
 from lkcloud_azure.sandbox.cloud import LOCATION
 from lkcloud_azure.session import Session
@@ -31,6 +34,11 @@ def test_its_environment_leads_the_sdk_to_it(tmp_path: Path, monkeypatch: pytest
         session = Session(resource_manager=environment["LKCLOUD_AZURE_RESOURCE_MANAGER"])
         groups = session.resources.resource_groups
         assert [group.name for group in groups.list()] == ["lkcloud-sandbox"]
+        one.set_clock(-600)
+        one.windows.subscription_state = "Disabled"
+        shown = checks.subscription(session)
+        assert shown.state == "Disabled"
+        assert 590 < (datetime.now(UTC) - parsedate_to_datetime(shown.date)).total_seconds() < 700
         account = session.storage.storage_accounts.get_properties(
             "lkcloud-sandbox", environment["LKCLOUD_AZURE_STORAGE_ACCOUNT"]
         )
