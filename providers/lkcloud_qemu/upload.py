@@ -2,6 +2,7 @@
 """From the disk to a file of its own, and from there to the image's place."""
 
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,6 +49,8 @@ def register(folder: Folder, source: Source, blob: Blob, run: Run) -> Image:
         except OSError as error:
             existing = images.find(folder, source.name)
             if existing is not None and existing.digest == source.digest:
+                with suppress(Conflict):  # Somebody uploads the same once more, and will come here.
+                    leftovers.delete(folder, blob)
                 return existing
             if target.exists():
                 raise Conflict(

@@ -126,6 +126,8 @@ def test_whoever_comes_second_with_the_same_content_gets_the_first_ones_image(
     first, second = local.upload(source, run), local.upload(source, run)
     assert first == second
     assert local.register(source, first, run) == local.register(source, second, run)
+    assert local.register(source, local.upload(source, run), run) == local.find("my-os")
+    assert list(local.leftovers("")) == []
 
 
 def test_whoever_comes_second_with_other_content_takes_nothing_away(
