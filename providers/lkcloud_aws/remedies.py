@@ -11,6 +11,8 @@ import shlex
 from lkcloud.diagnosis import Remedy
 from lkcloud_aws.policy import TRUST, Document
 
+_ATTACHMENTS = {"role": "aws_iam_role_policy_attachment", "user": "aws_iam_user_policy_attachment"}
+
 
 def command(*words: str) -> str:
     """Return a command of the AWS CLI, quoted for a shell."""
@@ -30,7 +32,7 @@ def policy(name: str, document: Document, *, kind: str, holder: str) -> Remedy:
   EOT
 }}
 
-resource "aws_iam_{kind}_policy_attachment" "{label}" {{
+resource "{_ATTACHMENTS[kind]}" "{label}" {{
   {kind:10} = "{holder}"
   policy_arn = aws_iam_policy.{label}.arn
 }}''',

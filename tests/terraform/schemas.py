@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Take from packages what Terraform's providers say of the resources that terraform/ has: `schemas.json` beside this.
+"""Take from packages what Terraform's providers say of what terraform/ has and doctor prints: `schemas.json`.
 
     python tests/terraform/schemas.py
 
 The registry of providers is reached by Terraform alone, and its providers are programs of hundreds of MB. The packages
 cdktn-provider-NAME of PyPI are generated from the schemas of those very providers: for each resource a module of
 JavaScript that has each attribute with its type and, in a comment, whether it is required, optional or computed. They
-are 45 to 70 MB each; what is used of them is some KB, and that is what is kept. Run this anew when terraform/ uses
-another type, or when it is to be checked against a newer provider: then put that into PACKAGES and into `versions.tf`.
+are 45 to 70 MB each; what is used of them is some KB, and that is what is kept. Run this anew when there is another
+type, or when it is to be checked against a newer provider: then put that into PACKAGES and into `versions.tf`.
 """
 
 import json
@@ -23,12 +23,14 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 TERRAFORM = HERE.parents[1] / "terraform"
+PROVIDERS = HERE.parents[1] / "providers"
 KEPT = HERE / "schemas.json"
 
 PACKAGES = {"aws": "25.8.1", "azurerm": "18.9.0", "google": "21.1.0"}
 """The version of cdktn-provider-NAME for each provider; it says itself which version of the provider it was made of."""
 
 _USED = re.compile(r'^\s*(resource|data)\s+"([a-z0-9_]+)"', re.MULTILINE)
+_NAMED = re.compile(r'"((?:aws|azurerm|google)_[a-z0-9_]+)"')
 _CLASS = re.compile(r"^class (\w+) extends cdktn\.(\w+) \{(.*?)^\}", re.MULTILINE | re.DOTALL)
 _ATTRIBUTE = re.compile(
     r"^    // (\w+) - computed: (true|false), optional: (true|false), required: (true|false)\n"
@@ -55,13 +57,16 @@ _TYPES: Mapping[str, Any] = {
 
 
 def used() -> dict[str, set[tuple[str, str]]]:
-    """Return what terraform/ uses: by provider the kinds (`resource`, `data`) and types."""
+    """Return what terraform/ uses, and what doctor prints: by provider the kinds (`resource`, `data`) and types."""
     found: dict[str, set[tuple[str, str]]] = {name: set() for name in PACKAGES}
     for path in TERRAFORM.rglob("*.tf"):
         for kind, type_name in _USED.findall(path.read_text()):
             provider = type_name.partition("_")[0]
             if provider != "terraform":
                 found[provider].add((kind, type_name))
+    for path in PROVIDERS.glob("*/remedies*.py"):
+        for type_name in _NAMED.findall(path.read_text()):
+            found[type_name.partition("_")[0]].add(("resource", type_name))
     return found
 
 
