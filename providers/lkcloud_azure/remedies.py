@@ -100,7 +100,7 @@ def make_gallery(subscription: str, options: AzureOptions, region: str) -> Remed
     }}
   }}"""
     return Remedy(
-        do="or give --create-gallery",
+        do="make it, or give --create-gallery",
         commands=(command(subscription, *words),),
         terraform=f'''resource "azurerm_shared_image_gallery" "{_label(name)}" {{
   name                = "{name}"
@@ -122,7 +122,7 @@ def make_account(subscription: str, name: str, group: str, region: str) -> Remed
     words = ["--name", name, "--resource-group", group, "--location", region, "--kind", "StorageV2"]
     words += ["--sku", "Standard_LRS", "--allow-blob-public-access", "false", "--min-tls-version", "TLS1_2"]
     return Remedy(
-        do="or check --storage-account and --subscription",
+        do="make it, or check --storage-account and --subscription",
         commands=(command(subscription, "storage", "account", "create", *words),),
         terraform=f'''resource "azurerm_storage_account" "{_label(name)}" {{
   name                            = "{name}"
