@@ -107,26 +107,38 @@ def _purposes(texts: Iterable[str]) -> tuple[Purpose, ...]:
 
 def _print(seen: _Round) -> None:
     """Print a table: how it stands, of what, and what was seen; below a problem, why it matters and what mends it."""
-    width = max(40, min(get_terminal_size().columns, 120))
+    inner = " " * 10
     for cloud, found in seen.found.items():
         about = max((len(one.about) for one in found), default=0)
         typer.echo(cloud)
         for one in found:
-            first = f"  {_MARKS[one.health]:8}{one.about:{about}}  "
-            typer.echo(textwrap.fill(one.what, width, initial_indent=first, subsequent_indent=" " * len(first)))
+            _print_text(f"  {_MARKS[one.health]:8}{one.about:{about}}  ", one.what)
             if one.health is Health.GOOD:
                 continue
-            inner = " " * 10
-            for label, text in (("why", one.why), ("do", one.remedy.do)):
-                if text:
-                    lead = f"{inner}{label + ':':5}"
-                    typer.echo(textwrap.fill(text, width, initial_indent=lead, subsequent_indent=inner + " " * 5))
+            _print_text(f"{inner}why: ", one.why)
+            _print_text(f"{inner}do:  ", one.remedy.do)
             for line in one.remedy.commands:
                 typer.echo(f"{inner}$ {line}")  # whole, to be copied
     for cloud, error in seen.errors.items():
-        typer.echo(f"{cloud}\n  PROBLEM {error.message}\n          do:  {error.hint}")
+        typer.echo(f"{cloud}\n  PROBLEM {error.message}\n{inner}do:  {error.hint}")
     if any(one.remedy.terraform for one in seen.all(Health.PROBLEM, Health.NOTE)):
         typer.echo("--fix prints Terraform that mends what Terraform can")
+
+
+def _print_text(lead: str, text: str) -> None:
+    """Print TEXT behind LEAD, over as many lines as it takes; names of things stay whole."""
+    width = max(40, min(get_terminal_size().columns, 120))
+    if text:
+        typer.echo(
+            textwrap.fill(
+                text,
+                width,
+                initial_indent=lead,
+                subsequent_indent=" " * len(lead),
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        )
 
 
 def _print_terraform(found: list[Diagnosis]) -> None:
