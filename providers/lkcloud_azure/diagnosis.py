@@ -29,6 +29,12 @@ https://learn.microsoft.com/entra/identity-platform/reference-error-codes), and 
 
 _SKEWED = "Entra ID takes no certificate and no token of another provider that is signed at another time than it is"
 
+_ENDPOINTS = "2022-09-01"
+"""The api-version of the document that is for anybody."""
+
+_TIMEOUT = 10
+"""Seconds for connecting to it, and between two reads."""
+
 _MAKING = (Purpose.PUSH, Purpose.TEST)
 
 
@@ -42,8 +48,15 @@ class Identity:
 
 def diagnose(session: Session, options: AzureOptions, purposes: Sequence[Purpose]) -> Iterator[Diagnosis]:
     """Yield what was found; see `lkcloud.diagnosis.Diagnoses`."""
-    with session.errors("signing in"):
-        token = session.credential.get_token(*session.scopes).token
+    try:
+        with session.errors("signing in"):
+            token = session.credential.get_token(*session.scopes).token
+    except NotAuthenticated:
+        time = _clock(session)
+        if time.health is not Health.PROBLEM:
+            raise
+        yield time  # what a wrong clock has signed is refused: that is what has to be mended
+        return
     who = identity(token)
     yield who.told
     usable = True
@@ -53,6 +66,24 @@ def diagnose(session: Session, options: AzureOptions, purposes: Sequence[Purpose
     if not usable:
         return  # all that follows is within it
     yield from _Looking(session, options, tuple(purposes), who.holder).all()
+
+
+def _clock(session: Session) -> Diagnosis:
+    """Ask Azure Resource Manager what it tells anybody: where its services are."""
+    from azure.core import PipelineClient
+    from azure.core.rest import HttpRequest
+
+    request = HttpRequest("GET", f"{session.endpoint}/metadata/endpoints", params={"api-version": _ENDPOINTS})
+    with PipelineClient[Any, Any](session.endpoint, retry_total=0) as client:
+
+        def ask() -> str:
+            return str(client.send_request(request, connection_timeout=_TIMEOUT, read_timeout=_TIMEOUT).headers["Date"])
+
+        try:
+            date = session.call("asking for the time", ask)
+        except KeyError:
+            date = ""
+    return clock(date, limit=_SKEW, why=_SKEWED)
 
 
 def identity(token: str) -> Identity:

@@ -473,6 +473,10 @@ def test_nobody(healthy: AzureStandIn) -> None:
     manager = healthy.environment()["LKCLOUD_AZURE_RESOURCE_MANAGER"]
     with pytest.raises(NotAuthenticated):
         list(Azure(options_of(resource_manager=manager)).diagnose([PUSH]))
+    # Where the clock is wrong, that may be why.
+    healthy.set_clock(1200)
+    [found] = Azure(options_of(resource_manager=manager)).diagnose([PUSH])
+    assert (found.about, found.health) == ("clock", Health.PROBLEM)
 
 
 @pytest.mark.parametrize(
