@@ -9,10 +9,11 @@ import pytest
 from lkcloud.disk import BLOCK, Disk, open_disk
 from lkcloud.provider import Run
 from lkcloud.transfer.journal import Journal
+from tests.azure.diagnosing import doctor, healthy, mender
 from tests.azure.pushing import DiskMaker, noise
 from tests.azure_standin import azure, connected, serving_azure, session
 
-__all__ = ["azure", "connected", "serving_azure", "session"]
+__all__ = ["azure", "connected", "doctor", "healthy", "mender", "serving_azure", "session"]
 
 
 @pytest.fixture

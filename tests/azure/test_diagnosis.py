@@ -8,20 +8,16 @@ from typing import Any
 import jwt
 import pytest
 
-from lkcloud.diagnosis import Diagnosis, Health, Purpose
+from lkcloud.diagnosis import Health, Purpose
 from lkcloud.errors import NotAuthenticated
-from lkcloud.permissions import needed
 from lkcloud_azure import Azure, diagnosis
 from lkcloud_azure.naming import COMPUTE, NETWORK, STORAGE
-from lkcloud_azure.permissions import PERMISSIONS
-from lkcloud_azure.role import parted
-from lkcloud_azure.roles import BLOB_DATA
 from lkcloud_azure.sandbox import ACCOUNT, AzureStandIn
 from lkcloud_azure.sandbox.access import CLIENT, PRINCIPAL, TENANT
 from lkcloud_azure.sandbox.cloud import LOCATION, SUBSCRIPTION, Group
 from lkcloud_azure.session import Session
-from lkcloud_azure.sharing import READER
-from tests.azure.imaging import GROUP, hold_version, make_definition, make_gallery, put_disk
+from tests.azure.diagnosing import Doctor
+from tests.azure.imaging import GROUP, hold_version, put_disk
 from tests.azure.pushing import options_of, others
 from tests.azure.scenes import WHOSE
 from tests.doctor.az import Mender
@@ -31,43 +27,6 @@ PUSH, TEST, SHARE, LIST, DELETE = Purpose.PUSH, Purpose.TEST, Purpose.SHARE, Pur
 BLOB = {"method": "blob"}
 GALLERY = {"gallery": "gal"}
 COMMUNITY = {**GALLERY, "public": True, **WHOSE}
-UNKNOWN = {Purpose.COPY, Purpose.PROTECT}
-"""What there is nothing of on Azure."""
-
-
-def allow(azure: AzureStandIn, actions: list[str]) -> None:
-    allowed, data = parted(actions)
-    azure.windows.allowed_actions, azure.windows.allowed_data_actions = frozenset(allowed), frozenset(data)
-
-
-Doctor = Callable[..., list[Diagnosis]]
-
-
-@pytest.fixture
-def doctor(session: Session) -> Doctor:
-    """Look at the subscription with the session that there is."""
-
-    def look(*purposes: Purpose, **options: Any) -> list[Diagnosis]:
-        provider = Azure(options_of(**options))
-        provider.__dict__["_session"] = session
-        return list(provider.diagnose(purposes))
-
-    return look
-
-
-@pytest.fixture
-def healthy(azure: AzureStandIn, session: Session) -> AzureStandIn:
-    """Return a subscription that is ready for all of it, and an identity that may do what the list has."""
-    with others(azure):
-        make_gallery(session, community=True)
-        make_definition(session)
-    allow(azure, [one.action for one in PERMISSIONS])
-    return azure
-
-
-@pytest.fixture
-def mender(healthy: AzureStandIn, session: Session) -> Mender:
-    return Mender(healthy, session)
 
 
 def unregistered(namespace: str) -> Callable[[AzureStandIn, Session], None]:
@@ -221,87 +180,6 @@ def test_a_healthy_subscription_is_told_of(healthy: AzureStandIn, doctor: Doctor
     ]  # fmt: skip
     assert {seen.method for seen in healthy.traffic.log if seen.service == "arm"} == {"GET"}
     assert [seen for seen in healthy.traffic.log if seen.service == "blob"] == []
-
-
-def uses(purpose: Purpose, gallery: bool) -> list[str]:
-    if purpose is PUSH:
-        return ["disk", "gallery" if gallery else "image"]
-    return [] if not gallery and purpose.value in ("promote", "deprecate", "sweep") else [purpose.value]
-
-
-PURPOSES = [one for one in Purpose if one not in UNKNOWN]
-
-
-@pytest.mark.parametrize("gallery", [False, True])
-@pytest.mark.parametrize("purpose", PURPOSES)
-def test_each_permission_that_is_missing_is_named(
-    healthy: AzureStandIn, doctor: Doctor, purpose: Purpose, gallery: bool
-) -> None:
-    """All that a command needs, one after the other."""
-    options = GALLERY if gallery else {}
-    wanted = needed(PERMISSIONS, uses(purpose, gallery), helps=False)
-    named: set[str] = set()
-    for action in sorted({one.action for one in wanted}):
-        allow(healthy, [one.action for one in PERMISSIONS if one.action != action])
-        found = [one for one in doctor(purpose, **options) if one.about == "permissions"]
-        if found[0].health is Health.PROBLEM:
-            assert [one.what for one in found] == [f"{purpose.value}: not allowed {action}"]
-            named.add(action)
-    # The others are for a gallery where there is none, and for managed images where there is one.
-    left = {one.action for one in wanted} - named
-    if gallery:
-        assert left == {one.action for one in wanted if one.action.startswith(f"{COMPUTE}/images/") and purpose != PUSH}
-    else:
-        assert left == {one.action for one in wanted if one.on == "gallery"}
-
-
-@pytest.mark.parametrize("way", BOTH)
-@pytest.mark.parametrize("gallery", [False, True])
-@pytest.mark.parametrize("purpose", PURPOSES)
-def test_what_is_missing_is_given(
-    healthy: AzureStandIn, doctor: Doctor, mender: Mender, purpose: Purpose, gallery: bool, way: str
-) -> None:
-    """What is printed is all that a command needs or has something of."""
-    options = GALLERY if gallery else {}
-    allow(healthy, [one.action for one in needed(PERMISSIONS, ["check", "group"])])
-    lacking = [one for one in doctor(purpose, **options) if one.health is Health.PROBLEM]
-    if not uses(purpose, gallery):
-        assert lacking == []
-        return
-    mender.mend(lacking[0].remedy, way)
-    assert [one.health for one in doctor(purpose, **options) if one.about == "permissions"] == [Health.GOOD]
-
-
-def test_who_may_share_is_given_one_role_to_give(healthy: AzureStandIn, doctor: Doctor, mender: Mender) -> None:
-    for way in BOTH:
-        allow(healthy, [one.action for one in PERMISSIONS if "roleAssignments" not in one.action])
-        [lacking] = [one for one in doctor(SHARE) if one.health is Health.PROBLEM]
-        mender.mend(lacking.remedy, way)
-        assert [one.health for one in doctor(SHARE) if one.about == "permissions"] == [Health.GOOD]
-    by_command, by_terraform = mender.conditions
-    assert by_command == by_terraform.replace('\\"', '"')
-    assert by_command.count(f"ForAnyOfAnyValues:GuidEquals {{{READER}}}") == 2
-
-
-def test_what_helps_is_a_note(healthy: AzureStandIn, doctor: Doctor, mender: Mender) -> None:
-    before = doctor(DELETE)
-    must = [one.action for one in needed(PERMISSIONS, ["delete"], helps=False)]
-    allow(healthy, [*must, *(one.action for one in needed(PERMISSIONS, ["check"]))])
-    [note] = differences(before, doctor(DELETE))
-    assert (note.about, note.health) == ("permissions", Health.NOTE)
-    assert note.what.startswith(f"delete: does without {COMPUTE}/disks/delete")
-    mender.mend(note.remedy, "terraform")
-    assert {one.health for one in doctor(DELETE)} == {Health.GOOD}
-
-
-def test_data_actions_are_apart(healthy: AzureStandIn, doctor: Doctor, mender: Mender) -> None:
-    healthy.windows.allowed_data_actions = frozenset()
-    [lacking] = [one for one in doctor(PUSH, **BLOB) if one.health is Health.PROBLEM]
-    assert lacking.what == f"push: not allowed {BLOB_DATA}delete, {BLOB_DATA}read, {BLOB_DATA}write"
-    # The account is in a group of its own, and so is its role.
-    assert [f"resourceGroups/{name}" in lacking.remedy.terraform for name in (GROUP, "lkcloud-sandbox")] == [True, True]
-    mender.mend(lacking.remedy, "commands")
-    assert {one.health for one in doctor(PUSH, **BLOB)} == {Health.GOOD}
 
 
 def test_a_group_that_is_to_be_made_needs_more(healthy: AzureStandIn, session: Session, doctor: Doctor) -> None:
@@ -461,11 +339,6 @@ def test_quotas_that_are_not_to_be_seen(healthy: AzureStandIn, doctor: Doctor) -
     healthy.windows.denied_actions = (f"{COMPUTE}/locations/usages/read",)
     [found] = [one for one in doctor(PUSH) if one.health is not Health.GOOD]
     assert (found.about, found.health) == ("quota", Health.UNKNOWN)
-
-
-@pytest.mark.parametrize("purpose", sorted(UNKNOWN, key=lambda one: one.value))
-def test_what_azure_does_not_know_asks_for_nothing(healthy: AzureStandIn, doctor: Doctor, purpose: Purpose) -> None:
-    assert "permissions" not in [one.about for one in doctor(purpose)]
 
 
 def test_nobody(healthy: AzureStandIn) -> None:
