@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What doctor finds on Google Cloud: each thing is broken, found, and mended by what was printed."""
 
+import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import google.oauth2.credentials
@@ -278,12 +281,19 @@ def test_zones(healthy: GcpStandIn, doctor: Doctor) -> None:
 
 
 def test_a_project_that_is_not_there_or_not_known(
-    healthy: GcpStandIn, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+    healthy: GcpStandIn, doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     [found] = [one for one in doctor(*Purpose, project="no-such-project") if one.health is not Health.GOOD]
     assert (found.about, found.health) == ("project", Health.PROBLEM)
     assert "check --project" in found.remedy.do
     monkeypatch.delenv("GOOGLE_CLOUD_PROJECT")
+    key = json.loads(Path(os.environ["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())
+    del key["project_id"]
+    (tmp_path / "key.json").write_text(json.dumps(key))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+    [unknown] = [one for one in Gcp(GcpOptions()).diagnose([PUSH]) if one.health is not Health.GOOD]
+    assert (unknown.about, unknown.health) == ("project", Health.PROBLEM)
+    assert unknown.remedy.do == "give --project, or set GOOGLE_CLOUD_PROJECT"
     assert {one.health for one in doctor(PUSH, project="lkcloud-sandbox", **NAMED)} == {Health.GOOD}
 
 
