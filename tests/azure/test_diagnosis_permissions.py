@@ -3,15 +3,20 @@
 
 import pytest
 
-from lkcloud.diagnosis import Health, Purpose
+from lkcloud.diagnosis import Health, Purpose, Remedy
 from lkcloud.permissions import needed
+from lkcloud_azure.diagnosis_permissions import Permissions
 from lkcloud_azure.naming import COMPUTE
 from lkcloud_azure.permissions import PERMISSIONS
 from lkcloud_azure.roles import BLOB_DATA
 from lkcloud_azure.sandbox import AzureStandIn
+from lkcloud_azure.sandbox.cloud import LOCATION, Group
+from lkcloud_azure.session import Session
 from lkcloud_azure.sharing import READER
 from tests.azure.diagnosing import Doctor, allow
 from tests.azure.imaging import GROUP
+from tests.azure.pushing import options_of
+from tests.azure.scenes import KEY
 from tests.doctor.az import Mender
 from tests.doctor.printed import differences
 
@@ -19,8 +24,6 @@ PUSH, SHARE, DELETE = Purpose.PUSH, Purpose.SHARE, Purpose.DELETE
 BLOB = {"method": "blob"}
 GALLERY = {"gallery": "gal"}
 BOTH = ("commands", "terraform")
-UNKNOWN = {Purpose.COPY, Purpose.PROTECT}
-"""What there is nothing of on Azure."""
 
 
 def uses(purpose: Purpose, gallery: bool) -> list[str]:
@@ -29,7 +32,8 @@ def uses(purpose: Purpose, gallery: bool) -> list[str]:
     return [] if not gallery and purpose.value in ("promote", "deprecate", "sweep") else [purpose.value]
 
 
-PURPOSES = [one for one in Purpose if one not in UNKNOWN]
+PURPOSES = [one for one in Purpose if one not in (Purpose.COPY, Purpose.PROTECT)]
+"""What there is something of on Azure."""
 
 
 @pytest.mark.parametrize("gallery", [False, True])
@@ -104,6 +108,25 @@ def test_data_actions_are_apart(healthy: AzureStandIn, doctor: Doctor, mender: M
     assert {one.health for one in doctor(PUSH, **BLOB)} == {Health.GOOD}
 
 
-@pytest.mark.parametrize("purpose", sorted(UNKNOWN, key=lambda one: one.value))
+def test_a_disk_encryption_set_is_asked_for_in_its_own_group(healthy: AzureStandIn, doctor: Doctor) -> None:
+    action = f"{COMPUTE}/diskEncryptionSets/read"
+    [unknown] = [one for one in doctor(PUSH, disk_encryption_set=KEY) if one.health is not Health.GOOD]
+    assert (unknown.health, unknown.what) == (Health.UNKNOWN, f"push: nothing is known of {action}")
+    healthy.holdings.groups["keys"] = Group("keys", LOCATION, {})
+    assert {one.health for one in doctor(PUSH, disk_encryption_set=KEY)} == {Health.GOOD}
+    allow(healthy, [one.action for one in PERMISSIONS if one.action != action])
+    [lacking] = [one for one in doctor(PUSH, disk_encryption_set=KEY) if one.health is not Health.GOOD]
+    assert lacking.what == f"push: not allowed {action}"
+    assert "/resourceGroups/keys" in lacking.remedy.terraform
+
+
+def test_who_is_not_known_is_given_nothing(healthy: AzureStandIn, session: Session) -> None:
+    allow(healthy, ["Microsoft.Authorization/permissions/read"])
+    [lacking] = Permissions(session, options_of(), None, group_there=True).diagnose([Purpose.LIST])
+    assert lacking.health is Health.PROBLEM
+    assert lacking.remedy == Remedy("give this identity a role with it, see docs/azure.md")
+
+
+@pytest.mark.parametrize("purpose", [Purpose.COPY, Purpose.PROTECT])
 def test_what_azure_does_not_know_asks_for_nothing(healthy: AzureStandIn, doctor: Doctor, purpose: Purpose) -> None:
     assert "permissions" not in [one.about for one in doctor(purpose)]

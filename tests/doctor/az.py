@@ -160,12 +160,12 @@ class Mender:
         assert gallery is not None
         assert gallery.is_of("galleries")
         assert setting == "properties.softDeletePolicy.isSoftDeleteEnabled=false"
-        galleries = self.session.compute.galleries
-        shown = galleries.get(gallery.group, *gallery.names)
+        galleries, (name,) = self.session.compute.galleries, gallery.names
+        shown = galleries.get(gallery.group, name)
         assert shown.properties is not None
         assert shown.properties.soft_delete_policy is not None
         shown.properties.soft_delete_policy.is_soft_delete_enabled = False
-        galleries.begin_create_or_update(gallery.group, *gallery.names, shown).result()
+        galleries.begin_create_or_update(gallery.group, name, shown).result()
 
     def _apply(self, terraform: str) -> None:
         """Make the resources; each is as the provider's schema has it."""
