@@ -156,7 +156,8 @@ class Clouds:
         gallery = client.galleries.get("myos", "myos").properties
         assert gallery is not None
         info = gallery.sharing_profile.community_gallery_info if gallery.sharing_profile else None
-        public = info is not None and VERSION in _listed(client, image, *(info.public_names or ()))
+        with others(self.azure):  # everybody sees what is in a community gallery
+            public = info is not None and VERSION in _listed(client, image, *(info.public_names or ()))
         architecture = {"x64": "x86_64", "Arm64": "arm64"}[word(definition.properties.architecture)]
         assert version.tags is not None
         name = version.tags["lkcloud-name"]
