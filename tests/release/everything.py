@@ -21,6 +21,7 @@ from lkcloud_azure.sandbox import AzureStandIn
 from lkcloud_azure.session import Session as AzureSession
 from lkcloud_gcp.sandbox import GcpStandIn
 from lkcloud_gcp.session import Session as GcpSession
+from tests.azure.pushing import others
 
 REGIONS = ("eu-west-1", "us-east-1", "us-west-2")
 PLACE = "westeurope"
