@@ -9,7 +9,8 @@ import pytest
 
 from lkcloud.errors import Refused, Unreachable
 from lkcloud.provider import Run
-from lkcloud_aws import AwsOptions, leftovers, snapshot_import, snapshots
+from lkcloud_aws import AwsOptions, leftovers, policy, snapshot_import, snapshots
+from lkcloud_aws.permissions import IMPORT_ROLE
 from lkcloud_aws.sandbox import AwsStandIn, Seen
 from lkcloud_aws.sandbox.errors import ApiError
 from lkcloud_aws.session import Session
@@ -95,6 +96,8 @@ def test_a_failed_task_ends_the_push_at_once_with_its_message(
     assert "docs/aws.md" in raised.value.hint
     assert objects(session) == []
     session.iam.create_role(RoleName="vmimport", AssumeRolePolicyDocument=json.dumps(TRUST))
+    allowed = policy.document(IMPORT_ROLE, ["import"], {**policy.SHOWN, "bucket": ("*",)})
+    session.iam.put_role_policy(RoleName="vmimport", PolicyName="vmimport", PolicyDocument=json.dumps(allowed))
     # The same parameters again: the token of the failed task must not give back that task.
     made = upload(session, disk, run, **import_options)
     assert_same_bytes(aws, made.id, disk)

@@ -15,8 +15,10 @@ from lkcloud_aws.sandbox.cloud import Cloud, Region, fingerprint, new_id
 from lkcloud_aws.sandbox.disk_import import UnusableDisk, to_raw
 from lkcloud_aws.sandbox.ec2_protocol import Call, Handler, Result
 from lkcloud_aws.sandbox.errors import ApiError, bad_combination, invalid, missing_parameter
+from lkcloud_aws.sandbox.iam_policy import Need, decision
 from lkcloud_aws.sandbox.listing import filtered, page, tag_values
 from lkcloud_aws.sandbox.moto_side import ROLE
+from lkcloud_aws.sandbox.regions import partition
 from lkcloud_aws.sandbox.s3_store import Object
 from lkcloud_aws.sandbox.snapshot import GIB, Snapshot
 
@@ -133,7 +135,7 @@ def _task(call: Call) -> ImportTask:
 def _refusal(cloud: Cloud, region: Region, task: ImportTask) -> str:
     """Return why the disk cannot be read, "" if it can be."""
     policy = cloud.moto.trust_policy(task.role)
-    if policy is None or not _trusts_import(policy):
+    if policy is None or not _trusts_import(policy) or not _may_read(cloud, region, task):
         # confidential-containers/cloud-api-adaptor#3287
         return f"The service role {task.role} provided does not exist or does not have sufficient permissions"
     home = cloud.moto.bucket_region(task.bucket)
@@ -143,6 +145,14 @@ def _refusal(cloud: Cloud, region: Region, task: ImportTask) -> str:
     if home is None or cloud.s3.find(task.bucket, task.key) is None:
         return f"User does not have access to the S3 object.({task.bucket}/{task.key})"
     return ""
+
+
+def _may_read(cloud: Cloud, region: Region, task: ImportTask) -> bool:
+    """Tell whether the role's own policies let VM Import read the disk."""
+    policies = cloud.moto.role_policies(task.role) or []
+    bucket = f"arn:{partition(region.name)}:s3:::{task.bucket}"
+    needs = ("s3:GetObject", f"{bucket}/{task.key}"), ("s3:GetBucketLocation", bucket), ("s3:ListBucket", bucket)
+    return all(decision(policies, Need(action, resource)) == "allowed" for action, resource in needs)
 
 
 def _trusts_import(policy: Mapping[str, Any]) -> bool:
