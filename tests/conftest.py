@@ -2,11 +2,18 @@
 """What every test gets: state and cache folders of its own, and none of the user's cloud settings."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 CLOUD_SETTINGS = ("AWS_", "LKCLOUD_", "GOOGLE_", "AZURE_", "CLOUDSDK_")
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c() -> None:
+    """Let Ctrl-C interrupt, also where the shell that started the tests, or a library in them, has seen to it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

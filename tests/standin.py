@@ -32,8 +32,9 @@ OWN: policy.Document = {
         {
             "Effect": "Allow",
             "Action": [
-                "ec2:*BlockPublicAccess", "ec2:*EbsEncryptionByDefault", "ec2:ModifyEbsDefaultKmsKeyId", "iam:*",
-                "ec2:*LaunchTemplate*", "kms:CreateKey", "kms:*Alias", "kms:DisableKey", "s3:*Bucket*", "ssm:*",
+                "ec2:*BlockPublicAccess", "ec2:*EbsEncryptionByDefault", "ec2:ModifyEbsDefaultKmsKeyId",
+                "ec2:*LaunchTemplate*", "iam:*", "kms:CreateKey", "kms:*Alias", "kms:DisableKey", "s3:*Bucket*",
+                "ssm:*", "servicequotas:*", "account:*",
             ],
             "Resource": "*",
         }

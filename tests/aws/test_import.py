@@ -183,6 +183,7 @@ def test_a_task_that_ends_before_it_is_cancelled_leaves_nothing(
         upload(session, make_disk(MIB, blocks=(0,)), run, **import_options)
     [task] = aws.holdings.region(session.region).tasks.values()
     assert task.status == "completed"
+    aws.windows.policies = ()  # the list allows no deleting of what has no tags
     for _ in range(2):
         snapshot_import.cancel(session, task.id)
     assert list_all(session) == []

@@ -3,7 +3,6 @@
 
 import random
 from collections.abc import Iterable
-from itertools import islice
 
 import pytest
 
@@ -39,7 +38,7 @@ def test_killed_at_every_kind_of_request(way: str) -> None:
     with scene(way, blocks=GROUNDS[way].blocks) as opened:
         scratch = opened.scratch()
         turning = list(turning_points(opened.requests()))
-        chosen = sorted(random.Random(way).sample(turning, min(7, len(turning))))
+        chosen = sorted(random.Random(way).sample(turning, min(4, len(turning))))
         check_all(opened, (Moment(number=number, phase="after") for number in chosen), scratch)
 
 
@@ -47,7 +46,7 @@ def test_killed_at_every_kind_of_request(way: str) -> None:
 @pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("way", GROUNDS)
 def test_killed_at_random(way: str) -> None:
-    """The short form: until it was killed at two moments.
+    """The short form: until it was killed once.
 
     How long a push takes depends on what else the machine does; one that has ended before its moment was not killed.
     """
@@ -55,7 +54,7 @@ def test_killed_at_random(way: str) -> None:
         scratch = opened.scratch()
         chosen = moments(opened, boundaries=False, phases=(), times=20, seed=20)
         killed = (outcome for moment in chosen if (outcome := check(opened, moment, scratch)).killed)
-        assert len(list(islice(killed, 2))) == 2
+        assert next(killed).killed
 
 
 @pytest.mark.long
