@@ -300,6 +300,31 @@ def test_no_bucket(healthy: AwsStandIn) -> None:
     assert found.remedy.do.startswith("give --bucket")
 
 
+def test_the_root_user_is_noted(healthy: AwsStandIn, session: Session) -> None:
+    healthy.windows.caller = f"arn:aws:iam::{ACCOUNT}:root"
+    found = doctor(PUSH, session=session)
+    [noted] = [one for one in found if one.health is not Health.GOOD]
+    assert (noted.about, noted.health) == ("identity", Health.NOTE)
+    assert "permissions" not in {one.about for one in found}  # it needs none
+    assert noted.remedy.do.startswith("make a user or a role")
+    healthy.windows.caller = f"arn:aws:sts::{ACCOUNT}:assumed-role/vmimport/somebody"
+    first = doctor(PUSH, session=session)[0]
+    assert (first.about, first.health) == ("identity", Health.GOOD)
+
+
+def test_a_bucket_that_may_not_be_used(healthy: AwsStandIn, session: Session) -> None:
+    places = {**PLACES, "bucket": ("another",)}
+    healthy.windows.policies = (ASKING, policy.document(PERMISSIONS, ["import", "doctor"], places))
+    [found] = [one for one in doctor(PUSH, session=session, **IMPORT) if one.about == "bucket"]
+    assert (found.health, "may not use the bucket" in found.what) == (Health.PROBLEM, True)
+    assert "s3:ListBucket" in found.remedy.do
+    healthy.windows.policies = (
+        ASKING,
+        policy.document(PERMISSIONS, ["import", "doctor"], {**PLACES, "bucket": (BUCKET,)}),
+    )
+    assert {one.health for one in doctor(PUSH, session=session, **IMPORT)} == {Health.GOOD}
+
+
 def test_credentials_that_have_run_out(healthy: AwsStandIn) -> None:
     healthy.expire_credentials()
     with pytest.raises(NotAuthenticated):

@@ -131,7 +131,7 @@ class Dispatcher:
             case "iam", "SimulatePrincipalPolicy":
                 return simulation.serve(self._cloud, dict(form(payload)), request_id)
             case "sts", "GetCallerIdentity":
-                return simulation.identity(request_id)
+                return simulation.identity(self._cloud, request_id)
             case "account", "/enableRegion":
                 return regions.enable(self._cloud, payload)
         return None

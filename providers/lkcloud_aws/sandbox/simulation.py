@@ -40,11 +40,12 @@ def serve(cloud: Cloud, form: Mapping[str, str], request_id: str) -> Response:
     return Response(200, {"Content-Type": XML}, body.encode())
 
 
-def identity(request_id: str) -> Response:
-    """Answer who asks: always the same user, https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html."""
+def identity(cloud: Cloud, request_id: str) -> Response:
+    """Answer who asks, https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html."""
+    arn = cloud.windows.caller or authorization.USER
     body = (
         '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
-        f"<Arn>{authorization.USER}</Arn><UserId>AIDALKCLOUDSANDBOX00</UserId><Account>{ACCOUNT}</Account>"
+        f"<Arn>{arn}</Arn><UserId>AIDALKCLOUDSANDBOX00</UserId><Account>{ACCOUNT}</Account>"
         f"</GetCallerIdentityResult><ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
         "</GetCallerIdentityResponse>"
     )

@@ -53,3 +53,5 @@ class Windows:
     (confidential-containers/cloud-api-adaptor#587 and #3287), or the task, which then ends as `deleted`."""
     policies: tuple[Document, ...] = ()
     """IAM policies of whoever asks; without any, everything is allowed."""
+    caller: str = ""
+    """ARN of whoever asks, in what GetCallerIdentity answers; "" = the user of the stand-in."""
