@@ -2,6 +2,7 @@
 """The commands that name a cloud, `lkcloud VERB CLOUD ...`: a group for each verb, a command for each cloud."""
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -65,8 +66,8 @@ def add_commands(app: typer.Typer) -> None:
     """Add a group for each of VERBS to APP, `doctor`, `gc` and `providers`."""
     for verb, text in VERBS.items():
         app.add_typer(_group(verb, text), name=verb)
-    app.command("doctor", cls=_Doctoring, help="Tell whether accounts are ready for a push.")(_stand_in)
-    app.command("gc", cls=_Gathering, help="Remove what runs that died have left, on all clouds.")(_stand_in)
+    app.command("doctor", cls=_gathering("doctor"), help="Tell whether accounts are ready for a push.")(_stand_in)
+    app.command("gc", cls=_gathering("gc"), help="Remove what runs that died have left, on all clouds.")(_stand_in)
     app.command("providers")(providers)
 
 
@@ -86,22 +87,15 @@ def providers(
         typer.echo(f"{cloud:10}{', '.join(words)}")
 
 
-class _Gathering(TyperCommand):
-    """A command for several clouds, with the options of all of them: they are imported when it is called."""
+def _gathering(verb: str) -> type[TyperCommand]:
+    class Gathering(TyperCommand):
+        """A command for several clouds, with the options of all of them: they are imported when it is called."""
 
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        from lkcloud.cli import gc
+        def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+            made = import_module(f"lkcloud.cli.{verb}").command()
+            return made.make_context(info_name, args, parent, **extra)
 
-        return gc.command().make_context(info_name, args, parent, **extra)
-
-
-class _Doctoring(TyperCommand):
-    """The same, for another command."""
-
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        from lkcloud.cli import doctor
-
-        return doctor.command().make_context(info_name, args, parent, **extra)
+    return Gathering
 
 
 def _stand_in() -> None:

@@ -113,8 +113,13 @@ def with_flags(
     function: Callable[..., None], cloud: str, options: type[Options], uses: Iterable[Used] | None
 ) -> Callable[..., None]:
     """Give FUNCTION, which takes **values, the flags of OPTIONS behind its own."""
+    return with_parameters(function, parameters(cloud, options, uses))
+
+
+def with_parameters(function: Callable[..., None], flags: Iterable[inspect.Parameter]) -> Callable[..., None]:
+    """Give FUNCTION, which takes **values, FLAGS behind its own."""
     own = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    signature = inspect.Signature([*own, *parameters(cloud, options, uses)])
+    signature = inspect.Signature([*own, *flags])
     # typer reads the signature and the annotations of a command.
     function.__signature__ = signature  # type: ignore[attr-defined]  # functions have no such attribute until one is set
     function.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}

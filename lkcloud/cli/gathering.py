@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A command for several clouds, `lkcloud VERB [CLOUD]...`, with the options of all: `--aws-region`, `--gcp-project`."""
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 
 from lkcloud import registry
-from lkcloud.cli.flags import chosen, parameters
+from lkcloud.cli.flags import chosen, parameters, with_parameters
 from lkcloud.cli.push import speaking
 from lkcloud.cli.settings import SETTINGS
 from lkcloud.errors import LkcloudError
@@ -23,21 +22,16 @@ def gathered(verb: str, function: Callable[..., None], uses: Iterable[Used] | No
 
     USES are as in `lkcloud.cli.flags.parameters`.
     """
-    own = [one for one in inspect.signature(function).parameters.values() if one.kind is not one.VAR_KEYWORD]
     marks = None if uses is None else tuple(uses)
     flags = [
         one
         for cloud in registry.clouds()
         for one in parameters(cloud, registry.options_of(registry.load(cloud)), marks, prefix=_prefix(cloud))
     ]
-    command: Any = function
-    # typer reads the signature and the annotations of a command.
-    command.__signature__ = inspect.Signature([*own, *flags])
-    command.__annotations__ = {one.name: one.annotation for one in (*own, *flags)}
     app = typer.Typer(
         add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
     )
-    app.command(verb)(command)
+    app.command(verb)(with_parameters(function, flags))
     return typer.main.get_command(app)
 
 

@@ -20,8 +20,8 @@ from lkcloud.formats.layout import Layout
 
 try:
     from isal import isal_zlib
-except ImportError:  # pragma: no cover
-    isal_zlib = None  # type: ignore[assignment]
+except ImportError:  # zlib does it then, see above
+    isal_zlib = None  # type: ignore[assignment]  # a module, or none
 
 PIECE = 1024 * 1024
 """Bytes of the layout that are compressed by themselves: the offset of every range is a multiple of it."""

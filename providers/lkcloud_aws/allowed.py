@@ -8,13 +8,16 @@ by IAM; who may not ask for that is told what could not be found out.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lkcloud.permissions import Permission
 from lkcloud_aws import policy
 from lkcloud_aws.errors import fault
 from lkcloud_aws.naming import DIGEST
 from lkcloud_aws.session import Session
+
+if TYPE_CHECKING:
+    from mypy_boto3_iam.type_defs import EvaluationResultTypeDef
 
 _NOBODY = "ami-ffffffffffffffff0"
 _NOTHING = "snap-ffffffffffffffff0"
@@ -112,7 +115,6 @@ class Asking:
 
     def _simulated(self, permissions: Iterable[Permission]) -> Iterator[tuple[str, bool | None]]:
         """Yield each action with what IAM says: on all resources of it, None if it may not be asked."""
-        iam = self.session.iam
         by = sorted(permissions, key=lambda one: (one.on, one.condition))
         for (_, condition), group in groupby(by, key=lambda one: (one.on, one.condition)):
             those = list(group)
@@ -121,25 +123,25 @@ class Asking:
             if not resources:
                 continue  # what is not named is not used
             try:
-                pages = self.session.attempt(
-                    lambda actions=actions, resources=resources, condition=condition: list(  # type: ignore[misc]  # bound now
-                        iam.get_paginator("simulate_principal_policy").paginate(
-                            PolicySourceArn=self.principal,
-                            ActionNames=[one for action in actions for one in _meant(action)],
-                            ResourceArns=resources,
-                            ContextEntries=self._context(condition),
-                        )
-                    )
-                )
+                said = self._evaluated(actions, resources, condition)
             except Exception as error:
                 if fault(error) is None:
                     raise
                 yield from ((action, None) for action in actions)
                 continue
-            said = [one for page in pages for one in page["EvaluationResults"]]
             for action in actions:
                 own = [one for one in said if one["EvalActionName"] in _meant(action)]
                 yield action, all(one["EvalDecision"] == "allowed" for one in own) if own else None
+
+    def _evaluated(self, actions: list[str], resources: list[str], condition: str) -> "list[EvaluationResultTypeDef]":
+        """Return what IAM says of each of ACTIONS on each of RESOURCES."""
+        pages = self.session.iam.get_paginator("simulate_principal_policy").paginate(
+            PolicySourceArn=self.principal,
+            ActionNames=[one for action in actions for one in _meant(action)],
+            ResourceArns=resources,
+            ContextEntries=self._context(condition),
+        )
+        return self.session.attempt(lambda: [one for page in pages for one in page["EvaluationResults"]])
 
     def _context(self, condition: str) -> list[Any]:
         """Return the condition keys that a request has which is as lkcloud's are."""

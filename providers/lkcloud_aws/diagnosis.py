@@ -236,7 +236,7 @@ def _sharing(place: distribution.Place) -> Iterator[Diagnosis]:
     for kind in kinds:
         remedy = remedies.unblock(kind, region)
         yield from told("public", place.blocked(kind), why, remedy, f"{kind}s in {region} can be public")
-    quota, there = place.public_images()
+    quota, there = place.public_images
     known = there if isinstance(quota, Finding) else int(quota)
     remedy = remedies.raise_quota("ec2", distribution.QUOTA, known + 5, region)
     yield from told("quota", place.quota(), why, remedy, f"{there} of {known} public images in {region}")

@@ -7,6 +7,7 @@ All of it is asked in each region that the image is to be in.
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeVar
 
 from lkcloud.provider import Finding, Source
@@ -181,7 +182,7 @@ class Place:
 
     def quota(self) -> Iterator[Finding]:
         """Look whether there is room for one more public image."""
-        quota, there = self.public_images()
+        quota, there = self.public_images
         if isinstance(quota, Finding):
             yield quota
         elif there >= quota:
@@ -190,6 +191,7 @@ class Place:
                 f"make some private or delete them, or ask for more (Service Quotas, {QUOTA})",
             )
 
+    @cached_property
     def public_images(self) -> tuple[float | Finding, int]:
         """Return how many images may be public, or why that cannot be told, and how many are."""
         quota = self._ask(
