@@ -11,6 +11,7 @@ from lkcloud import boot, pipeline, registry
 from lkcloud.boot import Boot, Expectation
 from lkcloud.disk import Disk
 from lkcloud.errors import UsageError
+from lkcloud.formats import catalogue
 from lkcloud.formats import convert as conversion
 from lkcloud.formats.convert import Converted
 from lkcloud.life import collect
@@ -177,7 +178,7 @@ def convert(
     COMPRESSION_LEVEL is for formats that are compressed. Raises what `lkcloud.formats.convert.convert` raises.
     """
     path = Path(output)
-    chosen = format or conversion.format_for(path).name
+    chosen = format or catalogue.format_for(path).name
     return conversion.convert(
         disk, path, format=chosen, force=force, compression_level=compression_level, reporter=reporter or Silent()
     )

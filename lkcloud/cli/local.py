@@ -106,10 +106,11 @@ def convert(
     SETTINGS.json = as_json
     from lkcloud.cli.terminal import reporter
     from lkcloud.disk import open_disk
+    from lkcloud.formats import catalogue
     from lkcloud.formats import convert as conversion
 
     voice = reporter(quiet=SETTINGS.quiet)
-    chosen = format_ or conversion.format_for(output).name
+    chosen = format_ or catalogue.format_for(output).name
     with open_disk(image, reporter=voice) as disk:
         made = conversion.convert(
             disk, output, format=chosen, force=force, compression_level=compression_level, reporter=voice

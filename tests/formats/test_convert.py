@@ -22,7 +22,8 @@ import lkcloud
 from lkcloud.disk import open_disk
 from lkcloud.errors import ImageChanged, LkcloudError, UsageError
 from lkcloud.formats import gce
-from lkcloud.formats.convert import FORMATS, Converted, convert, format_for
+from lkcloud.formats.catalogue import FORMATS, format_for
+from lkcloud.formats.convert import Converted, convert
 from lkcloud.formats.gzip_member import DEFAULT_LEVEL
 from lkcloud.reporting import Meter, Silent
 
@@ -370,7 +371,8 @@ import json, sys
 from pathlib import Path
 from lkcloud.disk import open_disk
 from lkcloud.errors import LkcloudError
-from lkcloud.formats.convert import convert, format_for
+from lkcloud.formats.catalogue import format_for
+from lkcloud.formats.convert import convert
 try:
     output = Path(sys.argv[2])
     with open_disk(sys.argv[1]) as disk:

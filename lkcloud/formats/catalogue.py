@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The formats of image files that lkcloud writes, by their names and by the endings of files."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lkcloud.errors import UsageError
+from lkcloud.formats import gce, gzip_member, raw, vhd, vhd_dynamic, write
+from lkcloud.formats.layout import Layout, Readable
+from lkcloud.reporting import Meter
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file of SIZE bytes, of which DATA are not holes."""
+
+    size: int
+    data: int
+
+
+class Job(Protocol):
+    """A file that is to be written: made from a disk, which was found to fit the format."""
+
+    @property
+    def work(self) -> int:
+        """Bytes that a meter will be told of."""
+        ...
+
+    def write(self, file: int, meter: Meter) -> Written:
+        """Write to the empty open FILE. Raises OSError and what reading the disk raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The levels of compression that a format has, fast ones first, and the one that is taken if none is named."""
+
+    known: range
+    default: int
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format of image files; a file with one of SUFFIXES is taken to be in it.
+
+    PREPARE takes the disk and the level of compression (0 for a format without LEVELS), and raises UnusableImage for a
+    disk that the format cannot hold.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    description: str
+    prepare: Callable[[Readable, int], Job]
+    levels: Levels | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sparse:
+    layout: Layout
+    work: int
+
+    def write(self, file: int, meter: Meter) -> Written:
+        write.write_sparse(self.layout, file, meter)
+        return Written(self.layout.size, self.work)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gzipped:
+    layout: Layout
+    level: int
+
+    @property
+    def work(self) -> int:
+        return self.layout.size
+
+    def write(self, file: int, meter: Meter) -> Written:
+        size = write.write_gzip(self.layout, file, meter, level=self.level)
+        return Written(size, size)
+
+
+def _sparse(layout_of: Callable[[Readable], Layout]) -> Callable[[Readable, int], Job]:
+    def prepare(disk: Readable, level: int) -> Job:  # noqa: ARG001  there are no levels
+        layout = layout_of(disk)
+        return _Sparse(layout, sum(extent.length for extent in layout.data_ranges()))
+
+    return prepare
+
+
+def _tarball(disk: Readable, level: int) -> Job:
+    return _Gzipped(gce.tarball(disk), level)
+
+
+FORMATS = (
+    Format("raw", (".raw", ".img", ".bin"), "the disk as it is, sparse", _sparse(raw.layout)),
+    Format("vhd", (".vhd",), "fixed VHD of whole MiB, as Azure takes it", _sparse(vhd.fixed)),
+    Format("vhd-dynamic", (), "dynamic VHD: only the blocks of 2 MiB that hold data", _sparse(vhd_dynamic.dynamic)),
+    Format(
+        "gce",
+        (".tar.gz",),
+        "gzipped tar of disk.raw, sparse and of whole GiB, as Compute Engine takes it",
+        _tarball,
+        Levels(gzip_member.LEVELS, gzip_member.DEFAULT_LEVEL),
+    ),
+)
+
+
+def format_for(path: Path) -> Format:
+    """Return the format that the ending of PATH asks for. Raises UsageError for one that says nothing."""
+    name = path.name.lower()
+    for candidate in FORMATS:
+        if any(name.endswith(suffix) and name != suffix for suffix in candidate.suffixes):
+            return candidate
+    known = ", ".join(ending for candidate in FORMATS for ending in candidate.suffixes)
+    raise UsageError(
+        f"{path.name}: the ending says no format that lkcloud writes",
+        hint=f"end the name with one of {known}, or give --format ({_names()})",
+    )
+
+
+def format_named(name: str) -> Format:
+    """Return the format called NAME. Raises UsageError if there is none."""
+    for candidate in FORMATS:
+        if candidate.name == name:
+            return candidate
+    raise UsageError(f"lkcloud writes no format {name!r}", hint=f"use one of {_names()}")
+
+
+def level_of(chosen: Format, level: int | None) -> int:
+    """Return LEVEL, or what is best for CHOSEN if it is None. Raises UsageError for one that CHOSEN does not have."""
+    levels = chosen.levels
+    if levels is None:
+        if level is None:
+            return 0
+        compressed = " or ".join(candidate.name for candidate in FORMATS if candidate.levels)
+        raise UsageError(
+            f"{chosen.name} is not compressed", hint=f"leave out the compression level, or use the format {compressed}"
+        )
+    if level is None:
+        return levels.default
+    if level not in levels.known:
+        raise UsageError(
+            f"there is no compression level {level}", hint=f"use {levels.known[0]} (fast) to {levels.known[-1]} (small)"
+        )
+    return level
+
+
+def _names() -> str:
+    return ", ".join(candidate.name for candidate in FORMATS)
