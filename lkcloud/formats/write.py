@@ -9,6 +9,7 @@ from threading import Lock
 
 from lkcloud.disk import Extent
 from lkcloud.formats import gzip_member
+from lkcloud.formats.append import appending, write_all
 from lkcloud.formats.gzip_member import Deflated
 from lkcloud.formats.layout import Layout
 from lkcloud.reporting import Meter
@@ -19,7 +20,6 @@ _PIECE = 1024 * 1024
 _WORKERS = 2
 
 _RANGE = 4 * gzip_member.PIECE  # what a worker compresses at a time: some tens of milliseconds
-_FLUSH = 32 * 1024 * 1024  # so much is sent to the disk while the processors have more to do, not all of it in the end
 
 
 def write_sparse(layout: Layout, file: int, meter: Meter) -> None:
@@ -41,7 +41,7 @@ def write_sparse(layout: Layout, file: int, meter: Meter) -> None:
                     return
                 data = buffer[: piece.length]
                 layout.readinto(piece.offset, data)
-                _write_all(file, data, piece.offset)
+                write_all(file, data, piece.offset)
                 meter.advance(piece.length)
         finally:
             stop()
@@ -68,35 +68,21 @@ def write_gzip(layout: Layout, file: int, meter: Meter, *, level: int) -> int:
     def compress(offset: int) -> Deflated:
         return gzip_member.deflate(layout, offset, min(_RANGE, layout.size - offset), level=level)
 
-    position = _write_all(file, gzip_member.HEADER, 0)
-    flushed, flush, crc = position, None, 0
+    crc = 0
     with (
-        ThreadPoolExecutor(1, thread_name_prefix="flush") as flusher,
+        appending(file) as output,
         closing(in_order(compress, range(0, layout.size, _RANGE), name="deflate")) as compressed,
     ):
+        output.append(gzip_member.HEADER)
         for made in compressed:
-            position = _write_all(file, made.data, position)
+            output.append(made.data)
             crc = gzip_member.combined(crc, made.crc, made.length)
             meter.advance(made.length)
-            if position - flushed >= _FLUSH and (flush is None or flush.done()):
-                if flush:
-                    flush.result()
-                flush, flushed = flusher.submit(os.fdatasync, file), position
-    if flush:
-        flush.result()  # the kernel tells each failure once only, so whoever flushes in the end would not hear of it
-    return _write_all(file, gzip_member.trailer(crc, layout.size), position)
+        output.append(gzip_member.trailer(crc, layout.size))
+        return output.position
 
 
 def _pieces(layout: Layout) -> Generator[Extent]:
     for extent in layout.data_ranges():
         for offset in range(extent.offset, extent.end, _PIECE):
             yield Extent(offset, min(_PIECE, extent.end - offset))
-
-
-def _write_all(file: int, data: bytes | memoryview, offset: int) -> int:
-    """Write DATA at OFFSET of FILE and return where it ends."""
-    rest = memoryview(data)
-    while rest:
-        written = os.pwrite(file, rest, offset)
-        rest, offset = rest[written:], offset + written
-    return offset
