@@ -9,13 +9,14 @@ from typing import Protocol
 from lkcloud.disk.inspect.fat import Entry, Fat
 from lkcloud.disk.inspect.window import Window
 from lkcloud.disk.linux.ext import Ext
-from lkcloud.disk.linux.ext_layout import FILE, FOLDER, LINK
+from lkcloud.disk.linux.ext_layout import FILE, LINK
 from lkcloud.disk.linux.feed import File
+from lkcloud.disk.linux.iso9660 import Iso
+from lkcloud.disk.linux.iso_tree import IsoTree
+from lkcloud.disk.linux.links import follow
 from lkcloud.disk.linux.paths import Pattern
 
-_MOST_LINKS = 16
 _MOST_ENTRIES = 4096  # of a folder of FAT, whose boot files are few
-_DEEPEST = 64
 
 
 class Tree(Protocol):
@@ -47,6 +48,9 @@ def open_tree(window: Window, filesystem: str) -> Tree | None:
     if filesystem in ("ext2", "ext3", "ext4"):
         ext = Ext.open(window)
         return ExtTree(ext) if ext else None
+    if filesystem == "iso9660":
+        iso = Iso.open(window)
+        return IsoTree(iso) if iso else None
     return None
 
 
@@ -114,29 +118,15 @@ class ExtTree:
 
     def _find(self, path: str, *, following: bool = True) -> int | None:
         """Return the inode of PATH; the last part, if it is a link, is followed if FOLLOWING."""
-        parts = [part for part in path.split("/") if part not in ("", ".")]
-        trail, links = [self._ext.root], 0
-        while parts:
-            name = parts.pop(0)
-            if name == "..":
-                trail = trail[:-1] or trail
-                continue
-            number = self._ext.folder(trail[-1]).get(name)
-            inode = self._ext.inode(number) if number else None
-            if number is None or inode is None or len(trail) > _DEEPEST:
-                return None
-            if inode.kind == LINK and (parts or following):
-                links += 1
-                if links > _MOST_LINKS:
-                    return None
-                target = self._ext.target(inode)
-                trail = [self._ext.root] if target.startswith("/") else trail
-                parts = [part for part in target.split("/") if part not in ("", ".")] + parts
-                continue
-            if parts and inode.kind != FOLDER:
-                return None
-            trail.append(number)
-        return trail[-1]
+        return follow(path, self._ext.root, self._child, self._target, following=following)
+
+    def _child(self, folder: int, name: str) -> int | None:
+        number = self._ext.folder(folder).get(name)
+        return number if number and self._ext.inode(number) else None
+
+    def _target(self, number: int) -> str | None:
+        inode = self._ext.inode(number)
+        return self._ext.target(inode) if inode and inode.kind == LINK else None
 
 
 def read_text(tree: Tree, path: str, limit: int = 1024 * 1024) -> str | None:
