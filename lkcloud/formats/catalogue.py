@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lkcloud.errors import UsageError
-from lkcloud.formats import gce, gzip_member, raw, vhd, vhd_dynamic, write
+from lkcloud.formats import gce, gzip_member, qcow2, raw, vhd, vhd_dynamic, write
 from lkcloud.formats.layout import Layout, Readable
 from lkcloud.reporting import Meter
 
@@ -96,6 +96,7 @@ FORMATS = (
     Format("raw", (".raw", ".img", ".bin"), "the disk as it is, sparse", _sparse(raw.layout)),
     Format("vhd", (".vhd",), "fixed VHD of whole MiB, as Azure takes it", _sparse(vhd.fixed)),
     Format("vhd-dynamic", (), "dynamic VHD: only the blocks of 2 MiB that hold data", _sparse(vhd_dynamic.dynamic)),
+    Format("qcow2", (".qcow2",), "qcow2: only the clusters of 64 KiB that hold data", _sparse(qcow2.plain)),
     Format(
         "gce",
         (".tar.gz",),
