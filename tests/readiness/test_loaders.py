@@ -115,7 +115,7 @@ def test_syslinux_as_linuxkit_writes_it() -> None:
 def test_syslinux_with_several_labels_and_an_initrd_among_the_words() -> None:
     text = "default b\nappend quiet\nlabel a\nkernel /a\nlabel b\nlinux ../b\nappend initrd=/x,/y root=/dev/sda1\n"
     second, first = syslinux.entries(text)
-    assert second == MenuEntry("../b", ("x", "y"), "initrd=/x,/y root=/dev/sda1")
+    assert second == MenuEntry("b", ("x", "y"), "initrd=/x,/y root=/dev/sda1")
     assert first == MenuEntry("a", (), "quiet")
 
 

@@ -48,6 +48,14 @@ def is_fat(head: bytes) -> bool:
     return _geometry(head) is not None
 
 
+def volume_size(head: bytes) -> int:
+    """Return the bytes of the volume that begins with HEAD (512 bytes or more), as it says itself; 0 if it is none."""
+    if _geometry(head) is None:
+        return 0
+    sector, sectors16, sectors32 = struct.unpack_from("<H6xH11xI", head, 11)
+    return int(sector * (sectors16 or sectors32))
+
+
 def _geometry(head: bytes) -> _Geometry | None:
     """Read the BIOS parameter block; None unless each of its fields is one that the specification allows."""
     if len(head) < 512 or head[510:512] != b"\x55\xaa" or head[0] not in (0xEB, 0xE9):

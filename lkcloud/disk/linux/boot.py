@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Find what a disk boots: the kernel, the initramfs and the command line that its loader gives to the kernel."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -19,6 +19,8 @@ _INITRAMFS = ("initrd.img{}", "initrd{}", "initramfs{}.img", "initramfs{}", "ini
 _COMMAND_LINES = ("cmdline", "cmdline.txt")
 _MOST_TEXT = 64 * 1024
 _MOST_FILES = 64
+MOST_BOOTS = 100
+"""So many are looked at, of a disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,16 @@ def find_boots(trees: Sequence[Tree], *, uefi: bool) -> Iterator[Boot]:
         yield from _images(trees)
     for tree in trees:
         yield from _bare(tree)
+
+
+def chosen(boots: Iterable[Boot]) -> Boot | None:
+    """Return the first of BOOTS whose kernel is there, or else the first."""
+    first = None
+    for boot in boots:
+        if boot.kernel:
+            return boot
+        first = first or boot
+    return first
 
 
 def _by_firmware(trees: Sequence[Tree]) -> Iterator[Boot]:
@@ -133,9 +145,9 @@ def _menus(tree: Tree) -> Iterator[Menu]:
         if found := (*entries, *configuration.entries):
             yield Menu("GRUB", path, found)
     for path in syslinux.FILES:
-        text = read_text(tree, path)
-        if text and (found := syslinux.entries(text)):
-            yield Menu("SYSLINUX", path, found)
+        text = syslinux.configuration(tree, path)
+        if text and (found := syslinux.entries(text, path.rpartition("/")[0])):
+            yield Menu("ISOLINUX" if path.endswith("isolinux.cfg") else "SYSLINUX", path, found)
 
 
 def _boot(menu: Menu, entry: MenuEntry, tree: Tree, trees: Sequence[Tree]) -> Boot:

@@ -33,6 +33,7 @@ _MOST_METADATA = 32 * 1024 * 1024
 _PIECE = 32 * SECTOR
 _LARGEST_FOLDER = 8 * 1024 * 1024
 _MOST_ENTRIES = 20_000  # of one folder
+_MOST_FOLDERS = 4096  # that are walked through
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,22 @@ class Iso:
     def file(self, entry: IsoEntry) -> "IsoFile":
         """Return the data of ENTRY."""
         return IsoFile(self, entry.extents)
+
+    def walk(self) -> Iterator[tuple[str, IsoEntry]]:
+        """Yield the paths of all files, folders and links, those of a folder that comes up again only once."""
+        folders, seen = [("", self.root)], set[tuple[Extent, ...]]()
+        while folders:
+            path, folder = folders.pop()
+            if folder.extents in seen:
+                continue
+            if len(seen) == _MOST_FOLDERS:
+                self._cut_short = True
+                return
+            seen.add(folder.extents)
+            for name, entry in self.folder(folder).entries.items():
+                yield f"{path}{name}", entry
+                if entry.is_folder and len(folders) <= _MOST_FOLDERS:
+                    folders.append((f"{path}{name}/", entry))
 
     def _root(self, descriptor: bytes) -> IsoEntry:
         block, size = struct.unpack_from("<I4xI", descriptor, _ROOT_RECORD + 2)
@@ -257,17 +274,3 @@ class IsoFile:
             parts.append(part)
             offset += len(part)
         return b"".join(parts)
-
-
-def walk(iso: Iso, most: int) -> Iterator[tuple[str, IsoEntry]]:
-    """Yield the paths of all files, folders and links of ISO, from MOST folders at most; each folder once."""
-    folders, seen = [("", iso.root)], set[tuple[Extent, ...]]()
-    while folders and len(seen) < most:
-        path, folder = folders.pop()
-        if folder.extents in seen:
-            continue
-        seen.add(folder.extents)
-        for name, entry in iso.folder(folder).entries.items():
-            yield f"{path}{name}", entry
-            if entry.is_folder:
-                folders.append((f"{path}{name}/", entry))

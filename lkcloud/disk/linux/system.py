@@ -11,7 +11,7 @@ from lkcloud.disk.inspect.partition_types import EFI_SYSTEM
 from lkcloud.disk.inspect.window import Window, printable
 from lkcloud.disk.linux import config
 from lkcloud.disk.linux.agents import Agent
-from lkcloud.disk.linux.boot import Boot, find_boots
+from lkcloud.disk.linux.boot import MOST_BOOTS, Boot, chosen, find_boots
 from lkcloud.disk.linux.command_line import CommandLine
 from lkcloud.disk.linux.drivers import Driver
 from lkcloud.disk.linux.initramfs import Initramfs, read_initramfs
@@ -21,7 +21,6 @@ from lkcloud.disk.linux.tree import Tree, matching, open_tree, read_text
 from lkcloud.formats.layout import Readable
 
 _MOST_TREES = 8
-_MOST_BOOTS = 100
 _MOST_LIST = 2 * 1024 * 1024
 _NO_ROOT = ("", "vfat", "swap", "exfat", "ntfs", "iso9660")
 """What is on partitions that hold no root file system, as far as it is known."""
@@ -166,7 +165,7 @@ def look_for_linux(
     initramfs is unpacked, milliseconds. Never raises for what the bytes are. Errors of `disk.read` are passed on.
     """
     trees, unread = _trees(disk, facts)
-    boot = _chosen(islice(find_boots(list(trees.values()), uefi="uefi" in facts.firmware), _MOST_BOOTS))
+    boot = chosen(islice(find_boots(list(trees.values()), uefi="uefi" in facts.firmware), MOST_BOOTS))
     wanted = [name for driver in drivers for name in driver.functions]
     kernel = read_kernel(boot.kernel, wanted, unpack=unpack) if boot and boot.kernel else None
     release = kernel.release if kernel else ""
@@ -217,16 +216,6 @@ def _trees(disk: Readable, facts: DiskFacts) -> tuple[dict[int, Tree], list[str]
 
 def _may_be_root(partition: Partition) -> bool:
     return partition.type != EFI_SYSTEM and partition.filesystem not in _NO_ROOT
-
-
-def _chosen(boots: Iterator[Boot]) -> Boot | None:
-    """Return the first of BOOTS whose kernel is there, or else the first."""
-    first = None
-    for boot in boots:
-        if boot.kernel:
-            return boot
-        first = first or boot
-    return first
 
 
 def _config_file(trees: Collection[Tree], release: str) -> Mapping[str, str] | None:
