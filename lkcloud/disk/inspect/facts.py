@@ -65,6 +65,10 @@ class DiskFacts:
     problems: tuple[str, ...]
     sector_size: int = 512
     """The bytes of a sector of the disks that the partition table is for."""
+    cd_firmware: tuple[Firmware, ...] = ()
+    """The firmware that finds something to start where this is an ISO 9660 image and put in as a CD."""
+    cd_loaders: tuple[str, ...] = ()
+    """As EFI_LOADERS, in the volume that UEFI starts from a CD."""
 
     @property
     def firmware(self) -> tuple[Firmware, ...]:

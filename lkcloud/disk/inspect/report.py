@@ -57,6 +57,9 @@ class InspectReport(_Document):
     filesystem: str
     firmware: tuple[Firmware, ...]
     efi_loaders: tuple[str, ...]
+    cd_firmware: tuple[Firmware, ...]
+    """What starts it as a CD; `firmware` is what starts it as a disk, which is all that a cloud does."""
+    cd_loaders: tuple[str, ...]
     architecture: Architecture | None
     ukis: tuple[UkiReport, ...]
     problems: tuple[str, ...]
@@ -72,7 +75,7 @@ class InspectReport(_Document):
         yield _row("table", self.table)
         if self.filesystem:
             yield _row("file system", self.filesystem)
-        yield _row("firmware", ", ".join(self._firmware()) or "nothing that a BIOS or UEFI starts was found")
+        yield _row("firmware", self._firmware())
         yield _row("architecture", self.architecture or "unknown")
         if self.partitions:
             yield ""
@@ -93,12 +96,13 @@ class InspectReport(_Document):
             yield ""
             yield from (_row("problem", problem) for problem in self.problems)
 
-    def _firmware(self) -> Iterator[str]:
-        for firmware in self.firmware:
-            if firmware == "bios":
-                yield "BIOS (boot code)"
-            else:
-                yield f"UEFI ({', '.join(self.efi_loaders)})"
+    def _firmware(self) -> str:
+        uefi, cd_uefi = (f"UEFI ({', '.join(names)})" for names in (self.efi_loaders, self.cd_loaders))
+        disk = ", ".join({"bios": "BIOS (boot code)", "uefi": uefi}[one] for one in self.firmware)
+        cd = ", ".join({"bios": "BIOS", "uefi": cd_uefi}[one] for one in self.cd_firmware)
+        if not cd:
+            return disk or "nothing that a BIOS or UEFI starts was found"
+        return f"{disk}; as a CD: {cd}" if disk else f"as a CD only: {cd}"
 
 
 def inspect_report(disk: Measured) -> InspectReport:
@@ -119,6 +123,8 @@ def report(facts: DiskFacts, *, data: int, digest: str) -> InspectReport:
         filesystem=facts.filesystem,
         firmware=facts.firmware,
         efi_loaders=facts.efi_loaders,
+        cd_firmware=facts.cd_firmware,
+        cd_loaders=facts.cd_loaders,
         architecture=facts.architecture,
         ukis=tuple(
             UkiReport(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
 
+from lkcloud.disk.inspect.el_torito import read_catalogue
 from lkcloud.disk.inspect.facts import DiskFacts, Partition
 from lkcloud.disk.inspect.partition_types import EFI_SYSTEM
 from lkcloud.disk.inspect.window import Window, printable
@@ -165,7 +166,8 @@ def look_for_linux(
     initramfs is unpacked, milliseconds. Never raises for what the bytes are. Errors of `disk.read` are passed on.
     """
     trees, unread = _trees(disk, facts)
-    boot = chosen(islice(find_boots(list(trees.values()), uefi="uefi" in facts.firmware), MOST_BOOTS))
+    uefi = "uefi" in (*facts.firmware, *facts.cd_firmware)
+    boot = chosen(islice(find_boots(trees, uefi=uefi), MOST_BOOTS))
     wanted = [name for driver in drivers for name in driver.functions]
     kernel = read_kernel(boot.kernel, wanted, unpack=unpack) if boot and boot.kernel else None
     release = kernel.release if kernel else ""
@@ -180,12 +182,12 @@ def look_for_linux(
     initramfs = read_initramfs(boot.initramfs, patterns) if boot and boot.initramfs and unpack else None
     if initramfs and initramfs.problem:
         unread.append(f"the initramfs was not read to its end: {initramfs.problem}")
-    root = next((found for tree in trees.values() if (found := _root(tree, release, drivers, agents))), None)
+    root = next((found for tree in trees if (found := _root(tree, release, drivers, agents))), None)
     in_initramfs = {agent.name for agent in agents if initramfs and not initramfs.found.isdisjoint(agent.paths)}
     return LinuxSystem(
         boot=boot,
         kernel=kernel,
-        config=kernel.config if kernel and kernel.config else _config_file(trees.values(), release),
+        config=kernel.config if kernel and kernel.config else _config_file(trees, release),
         initramfs=initramfs,
         initramfs_unknown=bool(boot and boot.initramfs) and initramfs is None,
         root=root,
@@ -195,23 +197,39 @@ def look_for_linux(
     )
 
 
-def _trees(disk: Readable, facts: DiskFacts) -> tuple[dict[int, Tree], list[str]]:
-    """Return the file systems of the disk by the numbers of their partitions, those for the firmware first."""
-    found: dict[int, Tree] = {}
+def _trees(disk: Readable, facts: DiskFacts) -> tuple[list[Tree], list[str]]:
+    """Return the file systems of the disk, those for the firmware first, and why others were not read."""
+    found: list[Tree] = []
     unread: list[str] = []
-    whole = Partition(0, 0, facts.size, "", "", facts.filesystem)
-    candidates = sorted(facts.partitions, key=lambda one: one.type != EFI_SYSTEM)
-    for partition in (whole,) if facts.filesystem else candidates:
+    for partition in sorted(_volumes(disk, facts), key=lambda one: one.type != EFI_SYSTEM):
         if len(found) == _MOST_TREES:
             unread.append(f"only {_MOST_TREES} file systems were looked at")
             break
         tree = open_tree(Window(disk, partition.offset, partition.length), partition.filesystem)
         if tree is not None:
-            found[partition.number] = tree
+            found.append(tree)
         elif partition.filesystem not in ("", "swap"):
             where = f"partition {partition.number}" if partition.number else "the disk"
             unread.append(f"{where} is {partition.filesystem}, which is not read here")
     return found, unread
+
+
+def _volumes(disk: Readable, facts: DiskFacts) -> Iterator[Partition]:
+    """Yield where there can be file systems: in partitions, or in the disk itself and in the boot image of a CD."""
+    if facts.filesystem:
+        yield Partition(0, 0, facts.size, "", "", facts.filesystem)
+    else:
+        yield from facts.partitions
+    if not facts.cd_firmware:
+        return
+    # A hybrid may have partitions for these two as well.
+    starts = {one.offset: one.filesystem for one in facts.partitions}
+    if not facts.filesystem and starts.get(0) != "iso9660":
+        yield Partition(0, 0, facts.size, "", "", "iso9660")
+    catalogue = read_catalogue(Window(disk, 0, disk.size))
+    image = catalogue.image("uefi") if catalogue else None
+    if image and starts.get(image.place.offset) != "vfat":
+        yield Partition(0, image.place.offset, image.place.length, EFI_SYSTEM, "", "vfat")
 
 
 def _may_be_root(partition: Partition) -> bool:

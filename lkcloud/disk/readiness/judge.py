@@ -77,16 +77,8 @@ def _firmware(needs: Needs, facts: DiskFacts, machine: Architecture | None, usab
         )
     if usable:
         return Check("firmware", "ok", " and ".join({"uefi": "UEFI", "bios": "BIOS"}[one] for one in usable))
-    if machine is None:
-        if facts.firmware:
-            return Check("firmware", "unknown", "which processor the disk is for cannot be told")
-        return Check(
-            "firmware",
-            "fault",
-            "there is nothing to start: no BIOS boot code and no "
-            + " or ".join(f"EFI/BOOT/{name}" for name in LOADERS),
-            "put a loader into an EFI system partition; look at the disk with `lkcloud inspect`",
-        )
+    if machine is None or (facts.cd_firmware and not facts.firmware):
+        return _nothing_for_a_machine(facts)
     if machine not in needs.firmware:
         return Check("firmware", "fault", f"{needs.title} has no machines for {machine}", "build it for another")
     loader = next(name for name, architecture in LOADERS.items() if architecture == machine)
@@ -100,6 +92,25 @@ def _firmware(needs: Needs, facts: DiskFacts, machine: Architecture | None, usab
         "fault",
         f"for {machine} there is no {' and no '.join(missing)}{beside}",
         f"put a loader for {machine} at {missing[0]} of an EFI system partition",
+    )
+
+
+def _nothing_for_a_machine(facts: DiskFacts) -> Check:
+    """Say what is wrong with a disk that no machine of any cloud starts, or that is for no known processor."""
+    if facts.firmware:
+        return Check("firmware", "unknown", "which processor the disk is for cannot be told")
+    if facts.cd_firmware:
+        return Check(
+            "firmware",
+            "fault",
+            "it is an ISO image that boots as a CD only, and machines of a cloud start from disks",
+            "build a disk image, or a hybrid ISO, which boots as a disk too",
+        )
+    return Check(
+        "firmware",
+        "fault",
+        "there is nothing to start: no BIOS boot code and no " + " or ".join(f"EFI/BOOT/{name}" for name in LOADERS),
+        "put a loader into an EFI system partition; look at the disk with `lkcloud inspect`",
     )
 
 
