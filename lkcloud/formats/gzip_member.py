@@ -4,9 +4,6 @@
 HEADER, then the `Deflated.data` of consecutive ranges, then `trailer`. The bytes do not depend on where the ranges are
 cut: the layout is compressed in pieces of PIECE bytes, each by itself, with the 32 KiB before it as its dictionary.
 Formats: RFC 1951 (deflate) and RFC 1952 (gzip).
-
-Levels 0 to 3 are ISA-L's, 4 to 9 zlib's. Without the package `isal` (it has no build for every platform) zlib does them
-all, which is slower and gives other bytes.
 """
 
 import struct
@@ -14,29 +11,20 @@ import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
-from typing import Protocol
 
+from lkcloud.formats.deflate import DEFAULT_LEVEL as DEFAULT_LEVEL  # noqa: PLC0414
+from lkcloud.formats.deflate import LEVELS as LEVELS  # noqa: PLC0414
+from lkcloud.formats.deflate import RAW, compressor, crc32
 from lkcloud.formats.layout import Layout
-
-try:
-    from isal import isal_zlib
-except ImportError:  # zlib does it then, see above
-    isal_zlib = None  # type: ignore[assignment]  # a module, or none
 
 PIECE = 1024 * 1024
 """Bytes of the layout that are compressed by themselves: the offset of every range is a multiple of it."""
-
-LEVELS = range(10)
-DEFAULT_LEVEL = 2
 
 HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """Deflate, no name, no time, an unknown system: nothing that would differ from run to run."""
 
 _WINDOW = 32 * 1024  # as far as deflate looks back
 _ZEROS = bytes(PIECE)
-_RAW = -15  # deflate without any frame, with that window
-_ISAL_LEVELS = range(4)
-_ISAL_MEMORY = 4  # of 1 to 9: the codes are fitted anew more often than with the usual 8; 0.4 % smaller, 3 % slower
 _FINAL_BLOCK = b"\x03\x00"  # the last block, of fixed codes, with nothing but the code for its end
 _POLYNOMIAL = 0xEDB8_8320  # of CRC-32, its highest power in the lowest bit
 _ONE = 0x8000_0000  # the polynomial 1 in that order
@@ -66,13 +54,13 @@ def deflate(layout: Layout, offset: int, length: int, *, level: int) -> Deflated
     for position in range(offset, offset + length, PIECE):
         piece = view[_WINDOW : _WINDOW + min(PIECE, offset + length - position)]
         layout.readinto(position, piece)
-        crc = _crc32(piece, crc)
+        crc = crc32(piece, crc)
         if window.startswith(_ZEROS if len(piece) == PIECE else _ZEROS[: len(piece)], _WINDOW):
             output.write(_deflated_zeros(len(piece)))
         else:
-            compressor = _compressor(level, bytes(view[:_WINDOW]) if position else b"")
-            output.write(compressor.compress(piece))
-            output.write(compressor.flush(zlib.Z_SYNC_FLUSH))
+            packer = compressor(level, bytes(view[:_WINDOW]) if position else b"")
+            output.write(packer.compress(piece))
+            output.write(packer.flush(zlib.Z_SYNC_FLUSH))
         view[:_WINDOW] = view[PIECE:]  # only the last piece can be shorter, and nothing follows that
     return Deflated(output.getvalue(), crc, length)
 
@@ -95,28 +83,11 @@ def _check(layout: Layout, offset: int, length: int, level: int) -> None:
         raise ValueError(f"[{offset}, {end}) of {layout.size} bytes is not cut at multiples of {PIECE}")
 
 
-class _Compressor(Protocol):
-    def compress(self, data: memoryview, /) -> bytes: ...
-
-    def flush(self, mode: int, /) -> bytes: ...
-
-
-def _compressor(level: int, dictionary: bytes) -> _Compressor:
-    if isal_zlib is not None and level in _ISAL_LEVELS:
-        return isal_zlib.compressobj(level=level, wbits=_RAW, memLevel=_ISAL_MEMORY, zdict=dictionary)
-    # ISA-L's level 0 compresses, zlib's does not.
-    return zlib.compressobj(max(level, 1), zlib.DEFLATED, _RAW, zdict=dictionary)
-
-
-def _crc32(data: memoryview, start: int) -> int:
-    return zlib.crc32(data, start) if isal_zlib is None else isal_zlib.crc32(data, start)
-
-
 @lru_cache(maxsize=4)
 def _deflated_zeros(length: int) -> bytes:
     """Return the deflate stream of LENGTH zeros; the same at every level, some of which take a long time for them."""
-    compressor = zlib.compressobj(9, zlib.DEFLATED, _RAW)
-    return compressor.compress(_ZEROS[:length]) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    packer = zlib.compressobj(9, zlib.DEFLATED, RAW)
+    return packer.compress(_ZEROS[:length]) + packer.flush(zlib.Z_SYNC_FLUSH)
 
 
 @lru_cache(maxsize=64)

@@ -24,7 +24,7 @@ from lkcloud.errors import ImageChanged, LkcloudError, UsageError
 from lkcloud.formats import gce
 from lkcloud.formats.catalogue import FORMATS, format_for
 from lkcloud.formats.convert import Converted, convert
-from lkcloud.formats.gzip_member import DEFAULT_LEVEL
+from lkcloud.formats.deflate import DEFAULT_LEVEL
 from lkcloud.reporting import Meter, Silent
 
 MIB = 1024 * 1024

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from isal import isal_zlib
 
 from lkcloud.disk.extent import Extent, Extents
-from lkcloud.formats.gzip_member import DEFAULT_LEVEL, HEADER, LEVELS, PIECE, combined, deflate, trailer
+from lkcloud.formats.deflate import DEFAULT_LEVEL, LEVELS
+from lkcloud.formats.gzip_member import HEADER, PIECE, combined, deflate, trailer
 from lkcloud.formats.layout import DiskRange, Layout
 
 KIB = 1024
