@@ -20,9 +20,9 @@ from types import MappingProxyType
 
 import pytest
 
+from lkcloud.disk.assemble.gpt import ALIGNMENT, BIOS_BOOT, LINUX_DATA
 from lkcloud.formats.layout import Literal
 from lkcloud.sandbox.tinydisk import NewPartition, esp, write_esp_disk, write_gpt_disk, write_tiny_disk
-from lkcloud.sandbox.tinydisk.gpt import ALIGNMENT, BIOS_BOOT, LINUX_DATA
 
 # Read when this is imported: during a test the environment has no settings of lkcloud's.
 CACHE = Path(os.environ.get("LKCLOUD_TEST_CACHE") or Path(__file__).parent.parent / ".cache")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lkcloud.cli.boot_files import IMAGE_HELP, Cmdline, Firmware, Initrd, wanted
 from lkcloud.cli.settings import SETTINGS
 from lkcloud.errors import UsageError
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from lkcloud.disk import Disk
     from lkcloud.disk.readiness import Needs
 
-ImagePath = Annotated[Path, typer.Argument(metavar="IMAGE", help="A raw disk; or .gz, .xz, .zst, qcow2, VMDK, VHD(X).")]
+ImagePath = Annotated[Path, typer.Argument(metavar="IMAGE", help=IMAGE_HELP)]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -34,6 +35,9 @@ def inspect(
             "Exit code 1 if it will not.",
         ),
     ] = [],  # noqa: B006 - typer copies it
+    initrd: Initrd = [],  # noqa: B006 - typer copies it
+    cmdline: Cmdline = None,
+    firmware: Firmware = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show what is on a disk: size, data, digest, partitions, file systems, firmware, architecture, kernel."""
@@ -44,7 +48,7 @@ def inspect(
 
     voice = reporter(quiet=SETTINGS.quiet)
     needs = _needs(clouds)
-    with open_disk(image, reporter=voice) as disk:
+    with open_disk(image, wanted=wanted(initrd, cmdline, firmware), reporter=voice) as disk:
         if needs:
             _print_readiness(disk, needs, as_json=as_json)
             return
@@ -100,6 +104,9 @@ def convert(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    initrd: Initrd = [],  # noqa: B006 - typer copies it
+    cmdline: Cmdline = None,
+    firmware: Firmware = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write a disk as another format: sparse, and under its name only when it is whole."""
@@ -111,7 +118,7 @@ def convert(
 
     voice = reporter(quiet=SETTINGS.quiet)
     chosen = format_ or catalogue.format_for(output).name
-    with open_disk(image, reporter=voice) as disk:
+    with open_disk(image, wanted=wanted(initrd, cmdline, firmware), reporter=voice) as disk:
         made = conversion.convert(
             disk, output, format=chosen, force=force, compression_level=compression_level, reporter=voice
         )

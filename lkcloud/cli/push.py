@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lkcloud import registry
+from lkcloud.cli.boot_files import IMAGE_HELP, Cmdline, Firmware, Initrd, wanted
 from lkcloud.cli.flags import chosen, given, same_place
 from lkcloud.cli.settings import SETTINGS
 from lkcloud.errors import LkcloudError, UsageError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lkcloud.boot import Boot
+    from lkcloud.disk.assemble.order import Wanted
     from lkcloud.pipeline import Plan, Pushed
     from lkcloud.provider import Image, Run
     from lkcloud.reporting import Reporter
@@ -77,6 +79,8 @@ class Order:
     sandbox: bool
     dry_run: bool
     as_json: bool
+    wanted: "Wanted | None" = None
+    """What a disk is to be put together from, if IMAGE is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ def command(cloud: str) -> Callable[..., None]:
             str,
             typer.Argument(
                 metavar="IMAGE",
-                help="A raw disk; or .gz, .xz, .zst, qcow2, VMDK, VHD(X). A file, or a URL: s3://, gs://, https://",
+                help=f"{IMAGE_HELP} A file, or a URL: s3://, gs://, https://",
             ),
         ],
         name: Name = "",
@@ -108,13 +112,27 @@ def command(cloud: str) -> Callable[..., None]:
         expect: Expect = [],  # noqa: B006 - typer copies it
         timeout: Timeout = 300.0,
         keep: Keep = False,
+        initrd: Initrd = [],  # noqa: B006 - typer copies it
+        cmdline: Cmdline = None,
+        firmware: Firmware = None,
         sandbox: Sandbox = False,
         dry_run: DryRun = False,
         as_json: Json = False,
         **values: Any,
     ) -> None:
         order = Order(
-            image, name, description, replacing, test, tuple(expect), timeout, keep, sandbox, dry_run, as_json
+            image,
+            name,
+            description,
+            replacing,
+            test,
+            tuple(expect),
+            timeout,
+            keep,
+            sandbox,
+            dry_run,
+            as_json,
+            wanted(initrd, cmdline, firmware),
         )
         carry_out(cloud, order, ctx, values)
 
@@ -141,7 +159,7 @@ def carry_out(cloud: str, order: Order, ctx: typer.Context, values: Mapping[str,
     place = same_place(ctx, type(options))
     with (
         running(cloud, sandbox=order.sandbox, remembering=not order.dry_run) as run,
-        open_disk(order.image, reporter=run.reporter) as disk,
+        open_disk(order.image, wanted=order.wanted, reporter=run.reporter) as disk,
     ):
         # Anew: the sandbox has its own words in the environment.
         provider = registry.make(cloud, chosen(cloud, type(options), ctx, values))
@@ -174,7 +192,9 @@ def default_name(image: str) -> str:
     from lkcloud.disk.objects import file_name
 
     name = file_name(image)
-    return re.sub(r"(\.(raw|img|bin|qcow2|vmdk|vhdx?|gz|xz|zst))+$", "", name, flags=re.IGNORECASE) or name
+    return (
+        re.sub(r"(-kernel|(\.(raw|img|bin|iso|qcow2|vmdk|vhdx?|gz|xz|zst))+)$", "", name, flags=re.IGNORECASE) or name
+    )
 
 
 def speaking(cloud: str, *, sandbox: bool) -> "Reporter":

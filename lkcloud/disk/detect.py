@@ -10,14 +10,19 @@ import struct
 from enum import StrEnum
 
 from lkcloud.errors import UnusableImage
+from lkcloud.formats.layout import Readable
 
 HEAD_BYTES = 4096 + 512
 """What is looked at of the beginning: the GPT header of a disk with sectors of 4096 bytes is in it."""
+
+KERNEL_ENDING = "-kernel"
+"""What LinuxKit's output `kernel+initrd` puts behind the name of a build, for its kernel."""
 
 _VHD_FOOTER_BYTES = 512
 _VHD_COOKIE = b"conectix"
 _VHD_FIXED = 2
 _GPT_SIGNATURE = b"EFI PART"
+_ISO_DESCRIPTORS = 16 * 2048
 _KNOWN_ELSEWHERE = (
     (0, b"BZh", "a bzip2 file", "unpack it with bunzip2"),
     (0, b"PK\x03\x04", "a zip archive", "unpack it"),
@@ -85,6 +90,25 @@ def detect(descriptor: int, size: int, name: str) -> Form:
 def disk_bytes(form: Form, size: int) -> int:
     """Return the size of the disk in a file of SIZE bytes that is FORM raw or fixed VHD."""
     return size - _VHD_FOOTER_BYTES if form is Form.FIXED_VHD else size
+
+
+def is_kernel(disk: Readable) -> bool:
+    """Return whether DISK is no disk but a Linux kernel: a bzImage, an Image of arm64 or an EFI zboot.
+
+    Sources: https://docs.kernel.org/arch/x86/boot.html, https://docs.kernel.org/arch/arm64/booting.html and
+    drivers/firmware/efi/libstub/zboot-header.S of Linux.
+    """
+    head = disk.read(0, min(1024, disk.size))
+    return (
+        (head[0x202:0x206] == b"HdrS" and head[0x1FE:0x200] == b"\x55\xaa")
+        or (head[0x38:0x3C] == b"ARM\x64")
+        or (head[:2] == b"MZ" and head[4:8] == b"zimg")
+    )
+
+
+def is_iso(disk: Readable) -> bool:
+    """Return whether there is a file system of ISO 9660 on the whole of DISK (ECMA-119, 6.2 and 8.1)."""
+    return disk.size > _ISO_DESCRIPTORS + 6 and disk.read(_ISO_DESCRIPTORS, 6)[1:] == b"CD001"
 
 
 def _is_fixed_vhd_footer(footer: bytes, disk_size: int) -> bool:

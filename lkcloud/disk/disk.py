@@ -24,11 +24,18 @@ class Disk:
 
     PATH is the file or block device that the user named and SOURCE its state when it was opened, at OPENED_NS
     (nanoseconds since 1970). DESCRIPTOR, which the disk takes over, is open on the raw bytes: the same file, or the
-    unpacked copy of it in the cache. SIZE is in bytes.
+    unpacked copy of it in the cache. SIZE is in bytes. SOURCE is of the file WATCHED, where that is not PATH.
     """
 
     def __init__(
-        self, path: Path, descriptor: int, *, size: int, source: Identity, opened_ns: int | None = None
+        self,
+        path: Path,
+        descriptor: int,
+        *,
+        size: int,
+        source: Identity,
+        opened_ns: int | None = None,
+        watched: Path | None = None,
     ) -> None:
         self.path = path
         self.size = size
@@ -36,7 +43,7 @@ class Disk:
         self._held: list[int] = []
         self._source = source
         self._opened_ns = time.time_ns() if opened_ns is None else opened_ns
-        self._named = path.absolute()  # stays right if the program changes its working folder
+        self._watched = (watched or path).absolute()  # stays right if the program changes its working folder
         self._lock = threading.Lock()
         self._extents: Extents | None = None
         self._content: Content | None = None
@@ -48,6 +55,11 @@ class Disk:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def source(self) -> Identity:
+        """The state in which the file that the user named was opened."""
+        return self._source
 
     def close(self) -> None:
         """Close the file; again is no error."""
@@ -133,7 +145,7 @@ class Disk:
         A program that writes through a memory map, or to a block device, is not noticed.
         """
         try:
-            now = Identity.of(self._named)
+            now = Identity.of(self._watched)
         except OSError as error:
             raise self._changed("is no longer there") from error
         if not self._source.same_bytes(now):

@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Opens what the user named as a disk."""
 
+import contextlib
 import errno
 import os
 import stat
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lkcloud.disk.detect import RAW_FORMS, detect, disk_bytes
+from lkcloud.disk.detect import KERNEL_ENDING, RAW_FORMS, detect, disk_bytes, is_iso, is_kernel
 from lkcloud.disk.disk import Disk
 from lkcloud.disk.identity import Identity
 from lkcloud.disk.objects import is_url
-from lkcloud.errors import UnusableImage
+from lkcloud.errors import UnusableImage, UsageError
 from lkcloud.reporting import Reporter, Silent
+
+if TYPE_CHECKING:
+    from lkcloud.disk.assemble.order import Wanted
+
 
 _SILENT = Silent()
 _NOT_A_FILE = (
@@ -23,18 +29,32 @@ _NOT_A_FILE = (
 )
 
 
-def open_disk(path: str | os.PathLike[str], *, reporter: Reporter = _SILENT) -> Disk:
+def open_disk(path: str | os.PathLike[str], *, wanted: "Wanted | None" = None, reporter: Reporter = _SILENT) -> Disk:
     """Open the image file, block device or object PATH, whatever its form; docs/input-formats.md lists the forms.
 
     A raw disk and a fixed VHD are read where they are. Anything else is unpacked to the cache folder first, and an
-    object, which is named by its URL, is fetched there; REPORTER shows both as stages. A disk of 0 bytes is a disk.
-    Raises UnusableImage; UsageError and what the object's service says, for a URL.
+    object, which is named by its URL, is fetched there. Of a kernel with its initramfs and of an ISO a disk is put
+    together there, as WANTED says. REPORTER shows all that as stages. A disk of 0 bytes is a disk. Raises
+    UnusableImage; UsageError for a WANTED that does not suit PATH; and what an object's service says.
     """
-    if not isinstance(path, str) or not is_url(path):
-        return _open_file(Path(path), reporter)
+    if isinstance(path, str) and is_url(path):
+        return _bootable(_fetched(path, reporter), wanted, reporter)
+    return _bootable(_open_file(_named(path), reporter), wanted, reporter)
+
+
+def _named(path: str | os.PathLike[str]) -> Path:
+    """Return the file that PATH names: itself, or the kernel of the LinuxKit build that has this name."""
+    kernel = Path(f"{os.fspath(path)}{KERNEL_ENDING}")
+    with contextlib.suppress(OSError, ValueError):
+        if kernel.is_file() and not Path(path).exists():
+            return kernel
+    return Path(path)
+
+
+def _fetched(url: str, reporter: Reporter) -> Disk:
     from lkcloud.disk.fetch import fetched
 
-    file, held = fetched(path, reporter)
+    file, held = fetched(url, reporter)
     try:
         disk = _open_file(file, reporter)
     except BaseException:
@@ -42,6 +62,32 @@ def open_disk(path: str | os.PathLike[str], *, reporter: Reporter = _SILENT) -> 
         raise
     disk.hold(held)
     return disk
+
+
+def _bootable(disk: Disk, wanted: "Wanted | None", reporter: Reporter) -> Disk:
+    """Return DISK, or what is put together from the kernel or the ISO that it is."""
+    try:
+        kernel, iso = is_kernel(disk), is_iso(disk)
+        if not (kernel or iso or wanted):
+            return disk
+        # Only here: a disk that is one already needs nothing of this, and starts sooner.
+        from lkcloud.disk.assemble.opening import from_iso, from_kernel
+        from lkcloud.disk.assemble.order import Wanted
+
+        made = None
+        if kernel:
+            made = from_kernel(disk, wanted or Wanted(), reporter)
+        elif iso:
+            made = from_iso(disk, wanted or Wanted(), reporter)
+        if made is None and wanted:
+            raise UsageError(
+                f"{disk.path} is neither a Linux kernel nor an ISO that boots as a CD",
+                hint="leave out --initrd, --cmdline and --firmware: a disk boots what is on it",
+            )
+    except BaseException:
+        disk.close()
+        raise
+    return made or disk
 
 
 def _open_file(named: Path, reporter: Reporter) -> Disk:

@@ -43,6 +43,10 @@ class Literal:
         """The first byte behind it."""
         return self.offset + len(self.data)
 
+    def moved(self, by: int) -> "Literal":
+        """Return it BY bytes further on."""
+        return Literal(self.offset + by, self.data)
+
 
 @dataclass(frozen=True, slots=True)
 class DiskRange:

@@ -316,6 +316,6 @@ def test_an_image_that_unpacks_to_more_than_there_is_room_for(
     else:
         subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(image)], check=True)
     error = refusal(image)
-    assert error.message == f"there is no room for the disk that {image} unpacks to"
+    assert error.message == f"there is no room for the disk that {image} comes to"
     assert str(small_cache) in error.hint
     assert list((small_cache / "unpacked").iterdir()) == []

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from lkcloud.disk import open_disk
-from lkcloud.disk.unpack import KEPT
+from lkcloud.disk.cached import KEPT
 from lkcloud.reporting import Meter, Silent
 
 MIB = 1024 * 1024

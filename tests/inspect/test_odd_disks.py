@@ -7,11 +7,11 @@ from zlib import crc32
 
 import pytest
 
+from lkcloud.disk.assemble.fat import fat_volume
 from lkcloud.disk.inspect import DiskFacts, inspect
 from lkcloud.disk.inspect.fat import Fat
 from lkcloud.disk.inspect.window import Window
 from lkcloud.sandbox.tinydisk import MIB, write_esp_disk, write_tiny_disk
-from lkcloud.sandbox.tinydisk.fat import fat_volume
 from lkcloud.sandbox.tinydisk.machine_code import bios_boot_code, efi_program
 from tests.inspect.memory_disk import MemoryDisk
 from tests.inspect.tables import gpt_disk, mbr

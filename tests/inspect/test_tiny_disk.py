@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lkcloud.disk.assemble.fat import fat_volume, smallest_volume
 from lkcloud.sandbox.tinydisk import MIB, write_esp_disk, write_tiny_disk
-from lkcloud.sandbox.tinydisk.fat import fat_volume, smallest_volume
 
 FILES = {
     "EFI/BOOT/BOOTX64.EFI": b"loader" * 1000,

@@ -12,7 +12,7 @@ import pytest
 
 from lkcloud.formats.layout import Literal
 from lkcloud.sandbox.tinydisk import MIB, NewPartition, esp, write_esp_disk, write_gpt_disk
-from lkcloud.sandbox.tinydisk.gpt import _GUIDS, LINUX_DATA
+from lkcloud.disk.assemble.gpt import GUIDS, LINUX_DATA
 from tests.images import (
     BUSYBOX,
     CACHE,
@@ -28,7 +28,7 @@ from tests.inspect.tables import gpt_disk
 
 SYSTEMD_BOOT = Path("/usr/lib/systemd/boot/efi/systemd-bootx64.efi")
 LOADER = "EFI/BOOT/BOOTX64.EFI"
-ROOT = f"root=PARTUUID={uuid5(_GUIDS, 'partition 2')} rw"
+ROOT = f"root=PARTUUID={uuid5(GUIDS, 'partition 2')} rw"
 """The second partition of a disk that `write_gpt_disk` writes."""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid5
 
+from lkcloud.disk.assemble.pieces import Piece, write_pieces
 from lkcloud.formats.layout import Literal
 
 SECTOR = 512
@@ -21,8 +22,8 @@ LINUX_DATA = UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
 _ENTRIES = 128
 _ENTRY = 128
 _TABLE_SECTORS = _ENTRIES * _ENTRY // SECTOR
-_GUIDS = UUID("6c6b636c-6f75-4d64-8000-000000000000")
-"""The namespace of all GUIDs here: they must differ from each other and be the same in every build."""
+GUIDS = UUID("6c6b636c-6f75-4d64-8000-000000000000")
+"""The namespace of the GUIDs of a disk that has none of its own: they differ from each other, in every build alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class NewPartition:
     type: UUID
     name: str
     size: int
-    content: tuple[Literal, ...] = ()
+    content: tuple[Piece, ...] = ()
 
 
 def smallest_disk(sizes: Sequence[int]) -> int:
@@ -43,52 +44,64 @@ def smallest_disk(sizes: Sequence[int]) -> int:
 def write_gpt_disk(
     path: str | Path, partitions: Sequence[NewPartition], *, size: int | None = None, boot_code: bytes = b""
 ) -> None:
-    """Write a sparse raw disk with PARTITIONS from 1 MiB on, each at the next whole MiB.
-
-    SIZE is in bytes, the smallest possible if not given; BOOT_CODE goes to the master boot record, at most 440 bytes.
-    Raises ValueError if something does not fit.
-    """
+    """Write a sparse raw disk with PARTITIONS to PATH; see `gpt_disk`, which also says what it raises."""
     size = smallest_disk([partition.size for partition in partitions]) if size is None else size
+    pieces = gpt_disk(partitions, size=size, boot_code=boot_code)
+    with Path(path).open("wb") as file:
+        file.truncate(size)
+        write_pieces(pieces, file.fileno())
+
+
+def gpt_disk(
+    partitions: Sequence[NewPartition], *, size: int, boot_code: bytes = b"", guids: UUID = GUIDS
+) -> tuple[Piece, ...]:
+    """Return what a disk of SIZE bytes holds: PARTITIONS from 1 MiB on, each at the next whole MiB, and their tables.
+
+    BOOT_CODE goes to the master boot record, at most 440 bytes; the GUIDs of the disk and the partitions follow from
+    GUIDS. Raises ValueError if something does not fit.
+    """
     if size % SECTOR:
         raise ValueError(f"{size} is not a multiple of {SECTOR}")
     if len(boot_code) > 440:
         raise ValueError(f"boot code of {len(boot_code)} bytes does not fit into 440")
     sectors = size // SECTOR
     table = bytearray()
-    pieces: list[Literal] = []
+    pieces: list[Piece] = []
     start = ALIGNMENT
     for number, partition in enumerate(partitions, 1):
         if partition.size % SECTOR or start + partition.size > size - (_TABLE_SECTORS + 1) * SECTOR:
             raise ValueError(f"a disk of {size} bytes has no room for partition {number} of {partition.size} bytes")
-        table += _entry(number, partition, start)
-        pieces += [Literal(start + piece.offset, piece.data) for piece in partition.content]
+        table += _entry(partition_guid(guids, number), partition, start)
+        pieces += [piece.moved(start) for piece in partition.content]
         start += _aligned(partition.size)
     entries = bytes(table.ljust(_ENTRIES * _ENTRY, b"\0"))
     backup_table = sectors - 1 - _TABLE_SECTORS
-    pieces += [
+    disk = uuid5(guids, "disk")
+    return (
         Literal(0, _protective_mbr(boot_code, sectors)),
-        Literal(SECTOR, _header(entries, sectors, here=1, other=sectors - 1, table=2)),
+        Literal(SECTOR, _header(entries, sectors, disk, here=1, other=sectors - 1, table=2)),
         Literal(2 * SECTOR, entries),
+        *pieces,
         Literal(backup_table * SECTOR, entries),
-        Literal((sectors - 1) * SECTOR, _header(entries, sectors, here=sectors - 1, other=1, table=backup_table)),
-    ]
-    with Path(path).open("wb") as file:
-        file.truncate(size)
-        for piece in pieces:
-            file.seek(piece.offset)
-            file.write(piece.data)
+        Literal((sectors - 1) * SECTOR, _header(entries, sectors, disk, here=sectors - 1, other=1, table=backup_table)),
+    )
+
+
+def partition_guid(guids: UUID, number: int) -> UUID:
+    """Return the GUID of partition NUMBER, from 1, of a disk whose GUIDs follow from GUIDS."""
+    return uuid5(guids, f"partition {number}")
 
 
 def _aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def _entry(number: int, partition: NewPartition, start: int) -> bytes:
+def _entry(guid: UUID, partition: NewPartition, start: int) -> bytes:
     first = start // SECTOR
     return struct.pack(
         "<16s16sQQQ72s",
         partition.type.bytes_le,
-        uuid5(_GUIDS, f"partition {number}").bytes_le,
+        guid.bytes_le,
         first,
         first + partition.size // SECTOR - 1,
         0,  # attributes
@@ -96,7 +109,7 @@ def _entry(number: int, partition: NewPartition, start: int) -> bytes:
     )
 
 
-def _header(entries: bytes, sectors: int, *, here: int, other: int, table: int) -> bytes:
+def _header(entries: bytes, sectors: int, disk: UUID, *, here: int, other: int, table: int) -> bytes:
     without_checksum = struct.pack(
         "<8sIIIIQQQQ16sQIII",
         b"EFI PART",
@@ -108,7 +121,7 @@ def _header(entries: bytes, sectors: int, *, here: int, other: int, table: int) 
         other,
         2 + _TABLE_SECTORS,  # first usable sector
         sectors - 2 - _TABLE_SECTORS,  # last usable sector
-        uuid5(_GUIDS, "disk").bytes_le,
+        disk.bytes_le,
         table,
         _ENTRIES,
         _ENTRY,

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Puts a bootable disk together: an EFI system partition with the kernel, which systemd-boot and GRUB start from there.
+
+    1. BIOS boot partition with GRUB's core image (only for a BIOS)
+    2. EFI system partition, FAT32: systemd-boot (only for UEFI), the kernel, the initramfs
+    3. the file system of a medium, such as an ISO, if the system needs it
+
+Kernel and initramfs are there once, whichever firmware starts them.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from hashlib import sha256
+from uuid import UUID, uuid5
+
+from lkcloud.disk.assemble import grub, systemd_boot
+from lkcloud.disk.assemble.fat import Content, DoesNotFit, fat_volume, smallest_volume
+from lkcloud.disk.assemble.gpt import (
+    ALIGNMENT,
+    BIOS_BOOT,
+    EFI_SYSTEM,
+    LINUX_DATA,
+    SECTOR,
+    NewPartition,
+    gpt_disk,
+    partition_guid,
+    smallest_disk,
+)
+from lkcloud.disk.assemble.order import FIRMWARE, Contents
+from lkcloud.disk.assemble.pieces import Embedded, Piece, whole, write_pieces
+from lkcloud.disk.inspect.facts import Architecture, Firmware
+from lkcloud.disk.inspect.pe import efi_program
+from lkcloud.disk.linux.feed import File
+from lkcloud.errors import UnusableImage
+from lkcloud.formats.layout import Literal
+from lkcloud.formats.vhd import source_date
+from lkcloud.reporting import Meter
+
+_NAMESPACE = UUID("6f0f7a52-2d3c-5b1e-9c57-0a8f6d1b7e44")
+_KERNEL = "/vmlinuz"
+_CD_ROOT = re.compile(r"(?<!\S)root=/dev/(?:sr0|cdrom)(?!\S)")
+"""What LinuxKit's iso-efi says of an ISO that is its own root file system."""
+
+_LONGEST_COMMAND_LINE = {"x86_64": 2047, "arm64": 2047}
+"""Bytes: COMMAND_LINE_SIZE of both, without the zero at its end; what is longer the kernel cuts off, or panics."""
+
+
+def architecture_of(kernel: File) -> Architecture | None:
+    """Return what KERNEL, as a loader starts it, is for; None if it is no kernel that is known, or for 32 bits."""
+    head = kernel.read(0, 1024)
+    if head[0x202:0x206] == b"HdrS":
+        # Boot protocol 2.12 says in xloadflags whether there is an entry for 64 bits; before that all have one or none.
+        version, flags = int.from_bytes(head[0x206:0x208], "little"), int.from_bytes(head[0x236:0x238], "little")
+        return "x86_64" if version >= 0x20C and flags & 1 else None
+    if head[0x38:0x3C] == b"ARM\x64":
+        return "arm64"
+    program = efi_program(kernel) if head[:2] == b"MZ" and head[4:8] == b"zimg" else None
+    return program.architecture if program else None
+
+
+def firmware_for(architecture: Architecture, wanted: tuple[Firmware, ...] | None) -> tuple[Firmware, ...]:
+    """Return what shall start a kernel for ARCHITECTURE. Raises UnusableImage if that cannot be."""
+    if wanted is None:
+        return FIRMWARE if architecture == "x86_64" else ("uefi",)
+    if "bios" in wanted and architecture != "x86_64":
+        raise UnusableImage(f"no BIOS starts a kernel for {architecture}", hint="make it for UEFI: --firmware uefi")
+    return wanted
+
+
+def build(
+    contents: Contents, firmware: tuple[Firmware, ...], architecture: Architecture, output: int, meter: Meter
+) -> int:
+    """Write the disk to the empty open file OUTPUT, and return its size in bytes; METER is told of bytes of files.
+
+    Raises UnusableImage for what cannot be put together, UsageError (SOURCE_DATE_EPOCH), and OSError.
+    """
+    files = [contents.kernel, *contents.initrds]
+    medium = contents.medium
+    meter.expect(2 * sum(file.size for file in files) + (medium.size if medium else 0))
+    guids = _guids(files, contents.command_line, firmware, meter)
+    number = 2 if "bios" in firmware else 1  # of the EFI system partition
+    command_line = (
+        _on_disk(contents.command_line, partition_guid(guids, number + 1)) if medium else contents.command_line
+    )
+    _check(contents.kernel, command_line, firmware, architecture)
+    initrds = tuple(f"/initrd{position or ''}.img" for position in range(len(contents.initrds)))
+    boot_files: dict[str, Content] = {}
+    if "uefi" in firmware:
+        boot_files |= systemd_boot.loader_files(_KERNEL, initrds, command_line, architecture=architecture)
+    boot_files |= {path[1:]: file for path, file in zip((_KERNEL, *initrds), files, strict=True)}
+    partitions, boot_code = [], b""
+    if "bios" in firmware:
+        first = ALIGNMENT // SECTOR
+        made = grub.grub(grub.configuration(_KERNEL, initrds, command_line), partition=number, sector=first)
+        boot_code = made.boot_code
+        partitions.append(NewPartition(BIOS_BOOT, "bios", ALIGNMENT, (Literal(0, made.core),)))
+    partitions.append(_system_partition(boot_files, ALIGNMENT * number, guids))
+    if medium:
+        partitions.append(NewPartition(LINUX_DATA, "medium", _whole(medium.size), (Embedded(0, medium),)))
+    size = smallest_disk([partition.size for partition in partitions])
+    os.truncate(output, size)
+    write_pieces(gpt_disk(partitions, size=size, boot_code=boot_code, guids=guids), output, meter)
+    return size
+
+
+def _guids(files: Iterable[File], command_line: str, firmware: tuple[Firmware, ...], meter: Meter) -> UUID:
+    """Return what the GUIDs of the disk follow from: all that is in it, so that no two disks have the same."""
+    digest = sha256()
+    for file in files:
+        digest.update(file.size.to_bytes(8, "little"))
+        for part in whole(file):
+            digest.update(part)
+            meter.advance(len(part))
+    return uuid5(_NAMESPACE, f"{digest.hexdigest()} {' '.join(firmware)} {command_line}")
+
+
+def _on_disk(command_line: str, medium: UUID) -> str:
+    return _CD_ROOT.sub(f"root=PARTUUID={medium}", command_line)
+
+
+def _check(kernel: File, command_line: str, firmware: tuple[Firmware, ...], architecture: Architecture) -> None:
+    if "uefi" in firmware and kernel.read(0, 2) != b"MZ":
+        raise UnusableImage(
+            "the kernel cannot be started by UEFI",
+            hint="build it with CONFIG_EFI_STUB, or make a disk for BIOS alone: --firmware bios",
+        )
+    if any(not letter.isprintable() for letter in command_line):
+        raise UnusableImage(
+            "the kernel's command line has characters that cannot be printed", hint="give it on one line, in plain text"
+        )
+    length, most = len(command_line.encode()), _LONGEST_COMMAND_LINE[architecture]
+    if length > most:
+        raise UnusableImage(
+            f"the kernel's command line has {length} bytes, and a kernel takes {most}", hint="make it shorter"
+        )
+
+
+def _system_partition(files: dict[str, Content], offset: int, guids: UUID) -> NewPartition:
+    try:
+        size = smallest_volume(files, fat32=True)
+        content: tuple[Piece, ...] = fat_volume(
+            size,
+            files,
+            hidden_sectors=offset // SECTOR,
+            label="ESP",
+            fat32=True,
+            moment=source_date(),
+            serial=guids.int & 0xFFFF_FFFF,
+        )
+    except DoesNotFit as error:
+        raise UnusableImage(
+            f"the EFI system partition cannot hold it: {error}", hint="make the kernel and the initramfs smaller"
+        ) from error
+    return NewPartition(EFI_SYSTEM, "esp", size, content)
+
+
+def _whole(size: int) -> int:
+    return -(-size // SECTOR) * SECTOR

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GRUB for a BIOS: the boot code, and the core image for a BIOS boot partition.
+
+The images come from GRUB's own package and its `grub-mkimage`; what `grub-install` would then write into them, which
+sectors come next, is written here (the offsets are those of GRUB 2's boot.S and diskboot.S), so no device is needed.
+"""
+
+import shutil
+import struct
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from lkcloud.disk.assemble.gpt import SECTOR
+from lkcloud.errors import LkcloudError, UnusableImage
+
+FOLDERS = (Path("/usr/lib/grub/i386-pc"), Path("/usr/share/grub2/i386-pc"))
+"""Where distributions put GRUB's images; the second is openSUSE's."""
+
+_PROGRAMS = ("grub-mkimage", "grub2-mkimage")
+_MODULES = ("biosdisk", "part_gpt", "fat", "linux", "serial", "terminal")
+_BOOT_CODE = 440
+_CORE_SECTOR_AT = 0x5C
+_DRIVE_CHECK_AT = 0x66
+_TWO_NOPS = 0x9090
+_BLOCK_LIST_AT = 0x1F4
+_CORE_SEGMENT = 0x820
+
+
+@dataclass(frozen=True, slots=True)
+class Grub:
+    """BOOT_CODE for the master boot record, and CORE for the sector that it names."""
+
+    boot_code: bytes
+    core: bytes
+
+
+def grub(configuration: str, *, partition: int, sector: int) -> Grub:
+    """Return GRUB that runs CONFIGURATION with the file system of GPT PARTITION as its root; its core is at SECTOR.
+
+    Raises UnusableImage if GRUB is not installed, and LkcloudError if it cannot make its image.
+    """
+    program, folder = _installed()
+    core = bytearray(_core(program, folder, configuration, partition))
+    boot = bytearray((folder / "boot.img").read_bytes()[:_BOOT_CODE])
+    struct.pack_into("<Q", boot, _CORE_SECTOR_AT, sector)
+    struct.pack_into("<H", boot, _DRIVE_CHECK_AT, _TWO_NOPS)  # take the drive that the BIOS names
+    rest = -(-len(core) // SECTOR) - 1
+    struct.pack_into("<QHH", core, _BLOCK_LIST_AT, sector + 1, rest, _CORE_SEGMENT)
+    return Grub(bytes(boot), bytes(core))
+
+
+def images() -> tuple[Path, ...]:
+    """Return the files of GRUB's that its images are made of. Raises UnusableImage if GRUB is not installed."""
+    _, folder = _installed()
+    names = ("boot.img", "diskboot.img", "kernel.img", *(f"{module}.mod" for module in _MODULES))
+    return tuple(folder / name for name in names)
+
+
+def configuration(kernel: str, initrds: tuple[str, ...], command_line: str) -> str:
+    """Return what starts KERNEL with INITRDS, absolute paths, and COMMAND_LINE.
+
+    What an image carries is no script: GRUB's rescue parser runs it line by line. It reads words as a shell does, and
+    quotes for the kernel those with blanks. Raises UnusableImage for a command line that cannot come through that: GRUB
+    puts a backslash before quotes and backslashes, which the kernel keeps.
+    """
+    words = _words(command_line)
+    if any(set("\\'\"") & set(word) for word in words):
+        raise UnusableImage(
+            "GRUB cannot give the kernel a command line with a backslash or such quotes",
+            hint="leave them out, or make a disk for UEFI alone: --firmware uefi",
+        )
+    quoted = " ".join(f"'{word}'" for word in words)
+    return "\n".join(
+        (
+            # Where there is no serial port both fail, and GRUB goes on with the screen alone.
+            "serial --unit=0 --speed=115200",
+            "terminal_output console serial",
+            f"linux {kernel} {quoted}",
+            *([f"initrd {' '.join(initrds)}"] if initrds else []),
+            "boot\n",
+        )
+    )
+
+
+def _installed() -> tuple[str, Path]:
+    program = next((found for name in _PROGRAMS if (found := shutil.which(name))), None)
+    folder = next((one for one in FOLDERS if (one / "boot.img").is_file()), None)
+    if program is None or folder is None:
+        raise UnusableImage(
+            "there is no GRUB for BIOS on this machine",
+            hint="install the Debian packages grub-pc-bin and grub-common, or make a disk for UEFI alone: "
+            "--firmware uefi",
+        )
+    return program, folder
+
+
+def _words(command_line: str) -> list[str]:
+    """Return the words of COMMAND_LINE as the kernel cuts it: quotes keep blanks together, and are not passed on."""
+    words, word, quoted, started = [], "", False, False
+    for letter in command_line:
+        if letter == '"':
+            quoted, started = not quoted, True
+        elif letter.isspace() and not quoted:
+            words += [word] if started else []
+            word, started = "", False
+        else:
+            word, started = word + letter, True
+    return [*words, word] if started else words
+
+
+def _core(program: str, folder: Path, text: str, partition: int) -> bytes:
+    with tempfile.TemporaryDirectory() as name:
+        config, output = Path(name, "grub.cfg"), Path(name, "core.img")
+        config.write_text(text, encoding="utf-8")
+        command = [program, "-O", "i386-pc", "-d", str(folder), "-p", f"(,gpt{partition})/", "-c", str(config)]
+        done = subprocess.run(
+            [*command, "-o", str(output), *_MODULES], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+        if done.returncode != 0:
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            raise LkcloudError(
+                f"{Path(program).name} failed: {said[-1] if said else 'it gives no reason'}",
+                hint="install the Debian packages grub-pc-bin and grub-common anew",
+            )
+        return output.read_bytes()

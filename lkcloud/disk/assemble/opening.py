@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opens a kernel with its initramfs, or an ISO, as the disk that is put together from it; kept in the cache folder."""
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lkcloud.disk.assemble import grub, systemd_boot
+from lkcloud.disk.assemble.build import architecture_of, build, firmware_for
+from lkcloud.disk.assemble.order import Contents, Wanted
+from lkcloud.disk.cached import DISK, cached_disk
+from lkcloud.disk.detect import KERNEL_ENDING
+from lkcloud.disk.disk import Disk
+from lkcloud.disk.identity import Identity
+from lkcloud.disk.inspect.facts import Architecture, Firmware
+from lkcloud.disk.linux.iso_image import IsoImage, look_into_iso
+from lkcloud.errors import ImageChanged, UnusableImage, UsageError
+from lkcloud.formats.vhd import source_date
+from lkcloud.reporting import Meter, Reporter
+
+_INITRD_ENDING, _COMMAND_LINE_ENDING = "-initrd.img", "-cmdline"
+"""What LinuxKit's output `kernel+initrd` is called, each behind the name of the build."""
+
+_MOST_COMMAND_LINE = 64 * 1024
+
+
+def from_kernel(disk: Disk, wanted: Wanted, reporter: Reporter) -> Disk:
+    """Return the disk that the kernel in DISK, which is closed, and its initramfs come to.
+
+    What WANTED leaves open is taken from the files that LinuxKit puts beside it. Raises UnusableImage and UsageError.
+    """
+    with disk, ExitStack() as opened:
+        paths = _beside(disk.path) if wanted.initrds is None else wanted.initrds
+        command_line = _command_line_of(disk.path) if wanted.command_line is None else wanted.command_line
+        if paths is None and wanted.command_line is None:
+            raise UnusableImage(
+                f"{disk.path} is a Linux kernel, and there is no initramfs with it",
+                hint="name one with --initrd, and what the kernel is told with --cmdline; with --cmdline alone it "
+                "starts without an initramfs",
+            )
+        initrds = tuple(opened.enter_context(_opened(path)) for path in paths or ())
+        contents = Contents(_FileOfDisk(disk), initrds, " ".join((command_line or "").split("\n")).strip())
+        return _assembled(disk, contents, wanted.firmware, initrds, reporter)
+
+
+def from_iso(disk: Disk, wanted: Wanted, reporter: Reporter) -> Disk | None:
+    """Return the disk that the ISO in DISK, which is then closed, comes to; None if it is a disk as it is.
+
+    It is one if it is no ISO 9660 file system after all, and, where WANTED says nothing, if UEFI starts it as a disk or
+    it boots nothing. Raises UnusableImage and UsageError.
+    """
+    iso = look_into_iso(disk)
+    if iso is None or ("uefi" in iso.hybrid and not wanted):
+        return None
+    boot = iso.boot
+    if boot is None or boot.kernel is None or boot.command_line is None or boot.missing:
+        if not wanted and (iso.hybrid or not (iso.bios or iso.efi_image)):
+            return None
+        raise UnusableImage(f"{disk.path} is an ISO that boots as a CD, {_lacking(iso)}", hint=_NO_KERNEL_HINT)
+    if wanted.initrds is not None:
+        raise UsageError("--initrd is for a kernel, and an ISO has its own", hint="leave --initrd out")
+    line = boot.command_line.text if wanted.command_line is None else wanted.command_line
+    medium = _FileOfDisk(disk) if iso.rest else None
+    with disk:
+        return _assembled(
+            disk, Contents(boot.kernel, boot.initramfs, line.strip(), medium), wanted.firmware, (), reporter
+        )
+
+
+_NO_KERNEL_HINT = (
+    "give its kernel and initramfs instead (lkcloud convert KERNEL disk.raw --initrd FILE --cmdline TEXT), or build a "
+    "disk image"
+)
+
+
+def _lacking(iso: IsoImage) -> str:
+    if iso.boot is not None and iso.boot.missing:
+        return f"and the initramfs {iso.boot.missing[0]} is not on it"
+    if iso.boot is not None and iso.boot.kernel is not None:
+        return "and what its loader tells the kernel was not found"
+    return "and no Linux kernel that its loader starts was found on it"
+
+
+def _beside(kernel: Path) -> tuple[Path, ...] | None:
+    file = _sibling(kernel, _INITRD_ENDING)
+    return (file,) if file else None
+
+
+def _command_line_of(kernel: Path) -> str | None:
+    file = _sibling(kernel, _COMMAND_LINE_ENDING)
+    if file is None:
+        return None
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_MOST_COMMAND_LINE).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnusableImage(f"cannot read {file}: {error}", hint="give its text with --cmdline") from error
+
+
+def _sibling(kernel: Path, ending: str) -> Path | None:
+    if not kernel.name.endswith(KERNEL_ENDING):
+        return None
+    file = kernel.with_name(kernel.name.removesuffix(KERNEL_ENDING) + ending)
+    return file if file.is_file() else None
+
+
+@dataclass(frozen=True, slots=True)
+class _FileOfDisk:
+    disk: Disk
+
+    @property
+    def size(self) -> int:
+        return self.disk.size
+
+    def read(self, offset: int, length: int) -> bytes:
+        last = min(offset + length, self.disk.size)
+        return self.disk.read(offset, last - offset) if last > offset else b""
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenFile:
+    """A file of the user's, as it was when it was opened."""
+
+    path: Path
+    descriptor: int
+    identity: Identity
+
+    @property
+    def size(self) -> int:
+        return self.identity.size
+
+    def read(self, offset: int, length: int) -> bytes:
+        try:
+            return os.pread(self.descriptor, length, offset)
+        except OSError as error:
+            raise UnusableImage(f"cannot read {self.path}: {error.strerror}", hint="build it again") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_OpenFile]:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # before opening: a pipe would wait for a writer
+            raise UnusableImage(f"{path} is no file", hint="name the file of an initramfs with --initrd")
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise UnusableImage(f"cannot open the initramfs {path}: {error.strerror}", hint="check its path") from error
+    try:
+        file = _OpenFile(path, descriptor, Identity.of_open(descriptor))
+        if not file.size:
+            raise UnusableImage(f"the initramfs {path} is empty", hint="build it again")
+        yield file
+    finally:
+        os.close(descriptor)
+
+
+def _assembled(
+    disk: Disk,
+    contents: Contents,
+    firmware: tuple[Firmware, ...] | None,
+    files: tuple[_OpenFile, ...],
+    reporter: Reporter,
+) -> Disk:
+    """Return the disk of CONTENTS, which are in DISK and FILES."""
+    architecture = architecture_of(contents.kernel)
+    if architecture is None:
+        raise UnusableImage(
+            f"the kernel in {disk.path} is for no 64-bit machine of a cloud", hint="build it for x86-64 or arm64"
+        )
+    starting = firmware_for(architecture, firmware)
+    opened_ns = time.time_ns()
+
+    def make(new: Path, lock: int, meter: Meter) -> None:  # noqa: ARG001  the lock is for programs that are started
+        output = os.open(new / DISK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            build(contents, starting, architecture, output, meter)
+            os.fsync(output)  # a name that outlives a power cut must not stand for half a disk
+        finally:
+            os.close(output)
+        disk.check_unchanged()
+        for file in files:
+            if not file.identity.same_bytes(Identity.of(file.path)):
+                raise ImageChanged(
+                    f"{file.path} changed while it was read", hint="wait until it is written, then run it again"
+                )
+
+    identities = (disk.source, *(file.identity for file in files))
+    settled = all(identity.settled(opened_ns) for identity in identities)
+    key = (identities, contents.command_line, starting, _loaders(starting, architecture), source_date())
+    descriptor, path = cached_disk(
+        disk.path, (*key, () if settled else opened_ns), make, kind="assembled", title="assemble", reporter=reporter
+    )
+    identity = Identity.of_open(descriptor)
+    # Not its files': another command line or another loader makes another disk of them.
+    return Disk(disk.path, descriptor, size=identity.size, source=identity, opened_ns=opened_ns, watched=path)
+
+
+def _loaders(firmware: tuple[Firmware, ...], architecture: Architecture) -> tuple[Identity, ...]:
+    """Return the state of the boot loaders that are installed: another version makes another disk."""
+    found = []
+    if "uefi" in firmware:
+        found.append(systemd_boot.loader(architecture))
+    if "bios" in firmware:
+        found += grub.images()
+    return tuple(Identity.of(path) for path in found)
