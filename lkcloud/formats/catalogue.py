@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from lkcloud.errors import UsageError
-from lkcloud.formats import gce, gzip_member, qcow2, raw, vhd, vhd_dynamic, write
+from lkcloud.formats import gce, ova, qcow2, raw, vhd, vhd_dynamic, vhdx, vmdk, write
+from lkcloud.formats.deflate import DEFAULT_LEVEL, LEVELS
 from lkcloud.formats.layout import Layout, Readable
 from lkcloud.reporting import Meter
 
@@ -80,6 +81,26 @@ class _Gzipped:
         return Written(size, size)
 
 
+class _Stream(Protocol):
+    @property
+    def work(self) -> int: ...
+
+    def write(self, file: int, meter: Meter) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Streamed:
+    stream: _Stream
+
+    @property
+    def work(self) -> int:
+        return self.stream.work
+
+    def write(self, file: int, meter: Meter) -> Written:
+        size = self.stream.write(file, meter)
+        return Written(size, size)
+
+
 def _sparse(layout_of: Callable[[Readable], Layout]) -> Callable[[Readable, int], Job]:
     def prepare(disk: Readable, level: int) -> Job:  # noqa: ARG001  there are no levels
         layout = layout_of(disk)
@@ -88,22 +109,37 @@ def _sparse(layout_of: Callable[[Readable], Layout]) -> Callable[[Readable, int]
     return prepare
 
 
+def _streamed(stream_of: Callable[[Readable, int], _Stream]) -> Callable[[Readable, int], Job]:
+    return lambda disk, level: _Streamed(stream_of(disk, level))
+
+
 def _tarball(disk: Readable, level: int) -> Job:
     return _Gzipped(gce.tarball(disk), level)
 
+
+_DEFLATE = Levels(LEVELS, DEFAULT_LEVEL)
 
 FORMATS = (
     Format("raw", (".raw", ".img", ".bin"), "the disk as it is, sparse", _sparse(raw.layout)),
     Format("vhd", (".vhd",), "fixed VHD of whole MiB, as Azure takes it", _sparse(vhd.fixed)),
     Format("vhd-dynamic", (), "dynamic VHD: only the blocks of 2 MiB that hold data", _sparse(vhd_dynamic.dynamic)),
+    Format("vhdx", (".vhdx",), "dynamic VHDX: only the blocks of 1 MiB that hold data", _sparse(vhdx.dynamic)),
     Format("qcow2", (".qcow2",), "qcow2: only the clusters of 64 KiB that hold data", _sparse(qcow2.plain)),
     Format(
         "gce",
         (".tar.gz",),
         "gzipped tar of disk.raw, sparse and of whole GiB, as Compute Engine takes it",
         _tarball,
-        Levels(gzip_member.LEVELS, gzip_member.DEFAULT_LEVEL),
+        _DEFLATE,
     ),
+    Format(
+        "vmdk",
+        (".vmdk",),
+        "stream-optimised VMDK: only the grains of 64 KiB that hold data, compressed",
+        _streamed(vmdk.stream_optimized),
+        _DEFLATE,
+    ),
+    Format("ova", (".ova",), "a machine and its disk as such a VMDK, for vSphere", _streamed(ova.appliance), _DEFLATE),
 )
 
 
