@@ -89,7 +89,7 @@ def _print_readiness(disk: "Disk", needs: "dict[str, Needs]", *, as_json: bool) 
 
 def convert(
     image: ImagePath,
-    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The file to write.")],
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The file to write; for pxe, the folder.")],
     *,
     format_: Annotated[
         str, typer.Option("--format", "-f", help="raw, vhd, vhd-dynamic or gce. [default: from OUTPUT's ending]")

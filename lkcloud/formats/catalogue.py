@@ -143,6 +143,10 @@ FORMATS = (
 )
 
 
+PXE = "pxe"
+"""The one that is a folder of files and no file."""
+
+
 def format_for(path: Path) -> Format:
     """Return the format that the ending of PATH asks for. Raises UsageError for one that says nothing."""
     name = path.name.lower()
@@ -184,4 +188,4 @@ def level_of(chosen: Format, level: int | None) -> int:
 
 
 def _names() -> str:
-    return ", ".join(candidate.name for candidate in FORMATS)
+    return ", ".join((*(candidate.name for candidate in FORMATS), PXE))

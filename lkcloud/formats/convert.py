@@ -9,7 +9,8 @@ from pathlib import Path
 from lkcloud.disk import Disk
 from lkcloud.errors import LkcloudError, UsageError
 from lkcloud.formats.atomic import whole_file
-from lkcloud.formats.catalogue import format_named, level_of
+from lkcloud.formats.catalogue import PXE, format_named, level_of
+from lkcloud.formats.folder import write_folder
 from lkcloud.reporting import Reporter, Silent
 
 _SILENT = Silent()
@@ -34,13 +35,15 @@ def convert(
     compression_level: int | None = None,
     reporter: Reporter = _SILENT,
 ) -> Converted:
-    """Write DISK to OUTPUT in the format of that name, holes staying holes.
+    """Write DISK to OUTPUT, a file or for pxe a folder, in the format of that name, holes staying holes.
 
     OUTPUT appears whole and flushed to the disk, or not at all; a file that is there is replaced only with FORCE.
     COMPRESSION_LEVEL is for formats that are compressed, and None what is best for them.
     Raises UsageError (a format, a level, a folder or a file that cannot be used), UnusableImage (a disk too large for
     the format, or one that cannot be read), ImageChanged, and LkcloudError (no space, a failing file system).
     """
+    if format == PXE:
+        return _convert_to_folder(disk, output, force=force, compression_level=compression_level, reporter=reporter)
     chosen = format_named(format)
     level = level_of(chosen, compression_level)
     target = Path(os.path.realpath(output))
@@ -56,6 +59,38 @@ def convert(
     except OSError as error:
         raise _explained(error, target, f"up to {needed}" if chosen.levels else f"{needed}") from error
     return Converted(output, format, written.size, written.data)
+
+
+def _convert_to_folder(
+    disk: Disk, output: Path, *, force: bool, compression_level: int | None, reporter: Reporter
+) -> Converted:
+    if compression_level is not None:
+        raise UsageError(f"{PXE} is not compressed", hint="leave out the compression level")
+    target = Path(os.path.realpath(output))
+    _check_folder(target, output, force=force)
+    from lkcloud.formats.pxe import netboot  # what reads a Linux system is of no use to the other formats
+
+    files = netboot(disk)
+    size = sum(file.size for file in files)
+    try:
+        with reporter.stage(f"writing {output.name}") as meter:
+            meter.expect(size)
+            write_folder(target, files, meter, replace=force)
+            disk.check_unchanged()
+    except OSError as error:
+        raise _explained(error, target, f"{size}") from error
+    return Converted(output, PXE, size, size)
+
+
+def _check_folder(target: Path, output: Path, *, force: bool) -> None:
+    if not target.parent.is_dir():
+        raise UsageError(f"there is no folder {target.parent}", hint=f"make it first: mkdir -p {target.parent}")
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"{output} is no folder, and {PXE} is several files", hint="name a folder to write them to")
+    if target.is_dir() and any(target.iterdir()) and not force:
+        raise UsageError(
+            f"{output} is not empty", hint="name another folder, or write over the files in it with --force"
+        )
 
 
 def _check_target(target: Path, output: Path, disk: Disk, *, force: bool) -> None:

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a machine boots over the network: kernel and initramfs of a disk, and a script for iPXE that starts them.
+
+Source: https://ipxe.org/scripting and https://ipxe.org/cmd/kernel
+"""
+
+from lkcloud.disk.inspect.look import inspect
+from lkcloud.disk.linux.command_line import CommandLine
+from lkcloud.disk.linux.system import look_for_linux
+from lkcloud.errors import UnusableImage
+from lkcloud.formats.folder import NewFile
+from lkcloud.formats.layout import Readable
+
+SCRIPT = "boot.ipxe"
+_KERNEL = "vmlinuz"
+_OPERATORS = ("&&", "||")
+
+
+def netboot(disk: Readable) -> tuple[NewFile, ...]:
+    """Return the files that boot what DISK boots: the kernel, the initramfs, and last the script.
+
+    Raises UnusableImage if no Linux kernel is found that a loader starts, its root file system is on the disk, or iPXE
+    cannot pass on its command line.
+    """
+    system = look_for_linux(disk, inspect(disk), unpack=False)
+    boot, line = system.boot, system.command_line
+    if boot is None or boot.kernel is None or boot.missing or boot.command_line is None:
+        raise UnusableImage(
+            f"what it boots was not found on the disk{': ' if system.unread else ''}{'; '.join(system.unread)}",
+            hint="give a kernel with its initramfs, or a disk with a loader that lkcloud inspect --for all understands",
+        )
+    if line is not None and line.root and not line.root_is_elsewhere:
+        raise UnusableImage(
+            f"its root file system is on the disk (root={line.root}), which is not there after a start by network",
+            hint="build a system that runs from its initramfs, or one whose root file system is on the network",
+        )
+    initrds = [NewFile(f"initrd{number or ''}.img", file.size, file) for number, file in enumerate(boot.initramfs)]
+    script = _script([file.name for file in initrds], boot.command_line).encode()
+    return (NewFile(_KERNEL, boot.kernel.size, boot.kernel), *initrds, NewFile(SCRIPT, len(script), script))
+
+
+def _script(initrds: list[str], command_line: CommandLine) -> str:
+    text = command_line.text
+    if "${" in text or any(word in _OPERATORS for word in text.split()):
+        raise UnusableImage(
+            "iPXE takes `${`, `&&` and `||` in the kernel's command line for its own",
+            hint="give another command line with --cmdline",
+        )
+    # With UEFI, Linux before 5.7 finds its initramfs by this name alone; others pass over it.
+    named = [f"initrd={name}" for name in initrds]
+    return "\n".join(
+        (
+            "#!ipxe",
+            " ".join(word for word in ("kernel", _KERNEL, *named, text) if word),
+            *(f"initrd {name}" for name in initrds),
+            "boot\n",
+        )
+    )
