@@ -48,7 +48,10 @@ needed=(
     "cryptsetup-bin|cryptsetup|tests that recognise LUKS"
     "squashfs-tools|mksquashfs|tests that recognise SquashFS"
     "erofs-utils|mkfs.erofs|tests that recognise EROFS"
-    "xorriso|xorriso|tests that recognise ISO 9660"
+    "xorriso|xorriso|tests on ISO images"
+    "genisoimage|genisoimage|tests on ISO images as LinuxKit and others make them"
+    "isolinux|/usr/lib/ISOLINUX/isolinux.bin|tests on ISO images that a BIOS starts"
+    "syslinux-utils|isohybrid|tests on ISO images that boot as disks too"
 )
 
 there() {
