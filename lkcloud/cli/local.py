@@ -92,13 +92,18 @@ def convert(
     output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The file to write; for pxe, the folder.")],
     *,
     format_: Annotated[
-        str, typer.Option("--format", "-f", help="raw, vhd, vhd-dynamic or gce. [default: from OUTPUT's ending]")
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            help="raw, vhd, vhd-dynamic, vhdx, qcow2, gce, vmdk, ova or pxe. [default: from OUTPUT's ending]",
+        ),
     ] = "",
     compression_level: Annotated[
         int | None,
         typer.Option(
             "--compression-level",
-            help="For gce: 0 (fast) to 3 (small); 4 to 9 are smaller still, and slow. [default: 2]",
+            help="For gce, vmdk and ova: 0 (fast) to 3 (small); 4 to 9 are smaller still, and slow. [default: 2]",
             min=0,
             max=9,
         ),
