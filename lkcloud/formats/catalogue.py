@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Protocol
 
 from lkcloud.errors import UsageError
-from lkcloud.formats import gce, ova, qcow2, raw, vhd, vhd_dynamic, vhdx, vmdk, write
+from lkcloud.formats import gce, ova, qcow2, qcow2_compressed, raw, vhd, vhd_dynamic, vhdx, vmdk, write
 from lkcloud.formats.deflate import DEFAULT_LEVEL, LEVELS
 from lkcloud.formats.layout import Layout, Readable
+from lkcloud.formats.qcow2_compressed import Compressed, Compression
 from lkcloud.reporting import Meter
 
 
@@ -101,6 +102,18 @@ class _Streamed:
         return Written(size, size)
 
 
+@dataclass(frozen=True, slots=True)
+class _Qcow2:
+    clusters: Compressed
+
+    @property
+    def work(self) -> int:
+        return self.clusters.work
+
+    def write(self, file: int, meter: Meter) -> Written:
+        return Written(*self.clusters.write(file, meter))
+
+
 def _sparse(layout_of: Callable[[Readable], Layout]) -> Callable[[Readable, int], Job]:
     def prepare(disk: Readable, level: int) -> Job:  # noqa: ARG001  there are no levels
         layout = layout_of(disk)
@@ -111,6 +124,10 @@ def _sparse(layout_of: Callable[[Readable], Layout]) -> Callable[[Readable, int]
 
 def _streamed(stream_of: Callable[[Readable, int], _Stream]) -> Callable[[Readable, int], Job]:
     return lambda disk, level: _Streamed(stream_of(disk, level))
+
+
+def _qcow2(compression: Compression) -> Callable[[Readable, int], Job]:
+    return lambda disk, level: _Qcow2(qcow2_compressed.compressed(disk, compression, level))
 
 
 def _tarball(disk: Readable, level: int) -> Job:
@@ -125,6 +142,14 @@ FORMATS = (
     Format("vhd-dynamic", (), "dynamic VHD: only the blocks of 2 MiB that hold data", _sparse(vhd_dynamic.dynamic)),
     Format("vhdx", (".vhdx",), "dynamic VHDX: only the blocks of 1 MiB that hold data", _sparse(vhdx.dynamic)),
     Format("qcow2", (".qcow2",), "qcow2: only the clusters of 64 KiB that hold data", _sparse(qcow2.plain)),
+    Format("qcow2-zlib", (), "qcow2 with its clusters compressed by deflate", _qcow2(Compression.ZLIB), _DEFLATE),
+    Format(
+        "qcow2-zstd",
+        (),
+        "qcow2 with its clusters compressed by Zstandard: smaller and quicker, for QEMU 5.1 and later",
+        _qcow2(Compression.ZSTD),
+        Levels(qcow2_compressed.ZSTD_LEVELS, qcow2_compressed.ZSTD_DEFAULT_LEVEL),
+    ),
     Format(
         "gce",
         (".tar.gz",),

@@ -28,7 +28,9 @@ L2_ENTRIES = CLUSTER // 8
 COPIED = 1 << 63
 """Of an entry that leads to a cluster: nothing else does, so it may be written in place."""
 
-_BLOCK_ENTRIES = CLUSTER // 2
+BLOCK_ENTRIES = CLUSTER // 2
+"""Clusters of a file that one block counts: 2 GiB."""
+
 _COUNT_ORDER = 4  # counts of 2^4 bits
 _MAGIC = b"QFI\xfb"
 _VERSION = 3
@@ -38,6 +40,8 @@ _VERSION = 3
 # do not know them), order of counts, length of the header, compression. The extensions end where they begin.
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQQQQIIB7x")
 _INCOMPATIBLE_COMPRESSION = 1 << 3
+
+HEADER_SIZE = _HEADER.size
 
 
 def plain(disk: Readable) -> Layout:
@@ -84,7 +88,7 @@ def clusters(length: int) -> int:
 def blocks_for(others: int) -> tuple[int, int]:
     """Return the blocks of counts for OTHERS clusters and themselves, and the clusters of the table of blocks."""
     blocks = table = 0
-    while (needed := -(-(others + table + blocks) // _BLOCK_ENTRIES)) > blocks:
+    while (needed := -(-(others + table + blocks) // BLOCK_ENTRIES)) > blocks:
         blocks, table = needed, clusters(8 * needed)
     return blocks, table
 
@@ -157,7 +161,7 @@ class _Segments:
             return self._count_table()
         index -= 3
         if index < self.blocks:
-            used = min(self.clusters - index * _BLOCK_ENTRIES, _BLOCK_ENTRIES)
+            used = min(self.clusters - index * BLOCK_ENTRIES, BLOCK_ENTRIES)
             return Literal((self.blocks_at + index) * CLUSTER, b"\0\1" * used)
         index -= self.blocks
         if index < len(self.tables):
