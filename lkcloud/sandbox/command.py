@@ -24,7 +24,7 @@ class Drive:
     """A disk of the machine; the first one is booted from."""
 
     path: Path
-    format: Literal["raw", "qcow2", "vpc"] = "raw"
+    format: Literal["raw", "qcow2", "vpc", "vmdk"] = "raw"
 
 
 @dataclass(frozen=True, slots=True)
