@@ -22,13 +22,14 @@ from lkcloud.disk.inspect.window import Window
 from lkcloud.disk.linux import grub, loader_entries, syslinux
 from lkcloud.disk.linux.command_line import CommandLine
 from lkcloud.disk.linux.initramfs import read_initramfs
+from lkcloud.disk.linux.iso_image import look_into_iso
 from lkcloud.disk.linux.kernel import read_kernel
 from lkcloud.disk.linux.kernel_scan import scan
 from lkcloud.disk.linux.menus import MenuEntry
 from lkcloud.disk.linux.paths import Pattern
 from lkcloud.disk.linux.tree import matching, open_tree, read_text
 from lkcloud.disk.readiness import readiness_report
-from lkcloud.sandbox.tinydisk import write_esp_disk
+from lkcloud.sandbox.tinydisk import esp, write_esp_disk
 from lkcloud.sandbox.tinydisk.machine_code import bios_boot_code, efi_program
 from tests.inspect.memory_disk import MemoryDisk
 from tests.readiness.judging import needs
@@ -106,6 +107,42 @@ def ext_sample() -> bytes:
 
 
 @cache
+def iso_sample(*, rock_ridge: bool) -> bytes:
+    """Return a small ISO that BIOS and UEFI start, with long names, links and deep folders; empty without xorriso."""
+    if shutil.which("xorriso") is None:
+        return bytes(1 << 16)
+    volume = esp({"EFI/BOOT/BOOTX64.EFI": efi_program("x"), "EFI/Linux/x.efi": b"x"})
+    image = bytearray(volume.size)
+    for piece in volume.content:
+        image[piece.offset : piece.offset + len(piece.data)] = piece.data
+    files = {
+        "boot.img": bytes(image),
+        "isolinux/isolinux.bin": b"loader" * 400,
+        "isolinux/isolinux.cfg": b"include menu.cfg\ndefault x\n",
+        "isolinux/menu.cfg": b"label x\nkernel ../kernel\nappend initrd=/initrd.img quiet\n",
+        "EFI/BOOT/grub.cfg": b"menuentry x {\nlinuxefi /kernel quiet\ninitrdefi /initrd.img\n}\n",
+        "kernel": b"kernel",
+        "initrd.img": b"initramfs",
+        "etc/os-release": b"NAME=x\n",
+        "a/b/c/d/e/f/g/h/i/deep": b"deep",
+        "n" * 200: b"long",
+    }
+    with tempfile.TemporaryDirectory() as name:
+        tree, path = Path(name) / "tree", Path(name) / "x.iso"
+        for file, content in files.items():
+            (tree / file).parent.mkdir(parents=True, exist_ok=True)
+            (tree / file).write_bytes(content)
+        (tree / "lib").symlink_to("etc/../etc")
+        (tree / "long").symlink_to("etc/../" * 60 + "lib/os-release")
+        names = ("-R",) if rock_ridge else ("--norock", "-J")
+        bios = ("-b", "isolinux/isolinux.bin", "-no-emul-boot", "-boot-load-size", "4")
+        uefi = ("-eltorito-alt-boot", "-e", "boot.img", "-no-emul-boot")
+        command = ["xorriso", "-as", "mkisofs", "-quiet", "-o", path, *names, *bios, *uefi, tree]
+        subprocess.run(command, check=True, capture_output=True)
+        return path.read_bytes()
+
+
+@cache
 def disk_sample() -> bytes:
     """Return a disk with a loader, entries for it, a kernel and an initramfs."""
     image = efi_program("x").replace(b".text\0\0\0", b".linux\0\0")
@@ -156,11 +193,27 @@ def fuzz_ext(data: bytes) -> None:
     assert disk.bytes_read < MOST_READ
 
 
+def fuzz_iso(data: bytes) -> None:
+    for rock_ridge in (True, False):
+        disk = MemoryDisk(changed(iso_sample(rock_ridge=rock_ridge), data))
+        image = look_into_iso(disk)
+        tree = open_tree(Window(disk, 0, disk.size), "iso9660")
+        assert (image is None) == (tree is None)
+        if image is not None and tree is not None:
+            for file in (*(image.boot.initramfs if image.boot else ()), tree.file("long"), tree.file("lib/os-release")):
+                for offset in (0, 5, 1 << 33) if file else ():
+                    assert file is not None
+                    assert len(file.read(offset, 1 << 20)) <= 1 << 20
+            list(matching(tree, Pattern("*/*"))), list(matching(tree, Pattern("lib/os-*")))
+            assert image.efi_image is None or image.efi_image.end <= disk.size
+        assert disk.bytes_read < MOST_READ
+
+
 def fuzz_texts(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
     configuration_ = grub.Configuration(text, grub.environment(text))
     loader_entries.entry(text, configuration_.expand)
-    for entry in (*configuration_.entries, *syslinux.entries(text)):
+    for entry in (*configuration_.entries, *syslinux.entries(text, "isolinux")):
         line = CommandLine(entry.options)
         assert isinstance((line.consoles, line.root, line.blacklist), tuple)
     loader_entries.ordered(dict.fromkeys(text.split()[:50], MenuEntry("", (), "")), text)
@@ -183,6 +236,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = MappingProxyType(
         "initramfs": fuzz_initramfs,
         "packed": fuzz_packed,
         "ext": fuzz_ext,
+        "iso": fuzz_iso,
         "texts": fuzz_texts,
         "disk": fuzz_disk,
     }

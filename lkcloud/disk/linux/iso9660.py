@@ -28,12 +28,13 @@ _IS_FOLDER, _IS_ASSOCIATED, _GOES_ON = 0x02, 0x04, 0x80
 
 _READS = 262_144
 """Reads of files, in all; each is of no more than 2 MiB."""
-_MOST_METADATA = 32 * 1024 * 1024
-"""Bytes of folders and of what records say elsewhere, in all: some 200,000 files."""
+_MOST_METADATA = 16 * 1024 * 1024
+"""Bytes of folders and of what records say elsewhere, in all: some 100,000 files."""
 _PIECE = 32 * SECTOR
+_CONTINUATION_COSTS = 4  # times its length: it can be all in the smallest entries, and the same for every record
 _LARGEST_FOLDER = 8 * 1024 * 1024
 _MOST_ENTRIES = 20_000  # of one folder
-_MOST_FOLDERS = 4096  # that are walked through
+_MOST_FOLDERS, _LONGEST_PATH = 4096, 4096  # of a walk through all
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Iso:
         self._metadata = _MOST_METADATA
         self._cut_short = False
         self._block_size: int = struct.unpack_from("<H", primary, 128)[0]
-        self.folder = lru_cache(maxsize=8)(self._folder)
+        self.folder = lru_cache(maxsize=16)(self._folder)
         self._sector = lru_cache(maxsize=64)(self._read_sector)
         self.volume_id = printable(primary[40:72].decode("ascii", "replace").partition("\0")[0])
         self.root = self._root(primary)
@@ -143,15 +144,16 @@ class Iso:
 
     def walk(self) -> Iterator[tuple[str, IsoEntry]]:
         """Yield the paths of all files, folders and links, those of a folder that comes up again only once."""
-        folders, seen = [("", self.root)], set[tuple[Extent, ...]]()
+        folders, seen = [("", self.root)], set[int]()
         while folders:
             path, folder = folders.pop()
-            if folder.extents in seen:
+            start = folder.extents[0].offset if folder.extents else -1
+            if start in seen:
                 continue
-            if len(seen) == _MOST_FOLDERS:
+            if len(seen) == _MOST_FOLDERS or len(path) > _LONGEST_PATH:
                 self._cut_short = True
                 return
-            seen.add(folder.extents)
+            seen.add(start)
             for name, entry in self.folder(folder).entries.items():
                 yield f"{path}{name}", entry
                 if entry.is_folder and len(folders) <= _MOST_FOLDERS:
@@ -227,7 +229,8 @@ class Iso:
 
     def _continuation(self, block: int, offset: int, length: int) -> bytes:
         sector, start = divmod(block * self._block_size + offset, SECTOR)
-        return self._sector(sector)[start : start + length]  # it lies within one sector
+        self._metadata -= _CONTINUATION_COSTS * min(max(length, _SMALLEST_RECORD), SECTOR)
+        return self._sector(sector)[start : start + length] if self._metadata >= 0 else b""  # it lies within one sector
 
     def _read_sector(self, number: int) -> bytes:
         return self._read_metadata(number * SECTOR, SECTOR)
