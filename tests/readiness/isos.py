@@ -4,6 +4,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -81,17 +82,14 @@ def linuxkit_efi(path: Path, *options: str, initrd: bool = True, kernel: bytes =
     return xorriso(path, tree, "-R", *hidden, "-e", "boot.img", "-no-emul-boot", *options)
 
 
-def efi_volume(path: Path, loaders: Mapping[str, bytes], size: int = MIB) -> Path:
-    """Write a FAT volume with LOADERS in EFI/BOOT."""
+def efi_volume(path: Path, files: Mapping[str, bytes], size: int = MIB) -> Path:
+    """Write a FAT volume with FILES; those without a folder in their names are in EFI/BOOT."""
     with path.open("wb") as file:
         file.truncate(size)
     run("mkfs.fat", path, package="dosfstools")
-    run("mmd", "-i", path, "::/EFI", "::/EFI/BOOT", package="mtools")
-    for name, content in loaders.items():
-        loader = path.with_name(name)
-        loader.write_bytes(content)
-        run("mcopy", "-i", path, loader, f"::/EFI/BOOT/{name}", package="mtools")
-        loader.unlink()
+    with tempfile.TemporaryDirectory() as name:
+        tree = written(Path(name), {one if "/" in one else f"EFI/BOOT/{one}": data for one, data in files.items()})
+        run("mcopy", "-s", "-i", path, *tree.iterdir(), "::/", package="mtools")
     return path
 
 

@@ -16,6 +16,7 @@ from lkcloud.disk.linux.iso_image import IsoImage, look_into_iso
 from lkcloud.sandbox.tinydisk import MIB
 from lkcloud.sandbox.tinydisk.machine_code import efi_program
 from tests.inspect.memory_disk import MemoryDisk
+from tests.readiness.disks import SYSTEMD_BOOT
 from tests.readiness.isos import (
     INITRD,
     ISOLINUX,
@@ -107,6 +108,23 @@ def test_a_unified_kernel_image_in_the_boot_image(tmp_path: Path) -> None:
     assert image.rest
     (tree / "readme").unlink()
     assert not look(xorriso(tmp_path / "y.iso", tree, "-R", *EFI_OPTIONS)).rest
+
+
+def test_entries_of_systemd_boot_in_the_boot_image(tmp_path: Path) -> None:
+    if not SYSTEMD_BOOT.exists():
+        pytest.skip("needs the Debian package systemd-boot-efi")
+    tree = written(tmp_path / "tree", {"live/root.squashfs": b"root"})
+    entry = f"title x\nlinux /kernel\ninitrd /initrd.img\noptions {LINE}\n".encode()
+    files = {
+        "BOOTX64.EFI": SYSTEMD_BOOT.read_bytes(),
+        "loader/entries/x.conf": entry,
+        "./kernel": KERNEL,
+        "./initrd.img": INITRD,
+    }
+    efi_volume(tree / "boot.img", files, size=4 * MIB)
+    image = look(xorriso(tmp_path / "x.iso", tree, "-R", *EFI_OPTIONS))
+    assert booted(image) == ("systemd-boot", "loader/entries", KERNEL, [INITRD], LINE)
+    assert image.rest
 
 
 # As Debian's installer has it, whose menu is spread over several files, beside GRUB's for UEFI.
