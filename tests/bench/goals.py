@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import conversions
 import page_blobs
 import tarballs
 from contests import BLOCK, LKCLOUD, MIB, Contest, Figures, Results
@@ -141,6 +142,18 @@ def _page_blob(kind: str) -> tuple[Goal, ...]:
 
 
 GOALS += tuple(goal for kind in page_blobs.KINDS for goal in _page_blob(kind))
+
+
+def _converted(contest: str, wall: float, size: float) -> tuple[Goal, Goal]:
+    """Return the goals of one of the image formats, both to what qemu-img does."""
+    peer, what = conversions.QEMU_IMG, conversions.CONVERSIONS[contest].title
+    return (
+        Goal(f"{what}, wall time to that of qemu-img", wall, False, lambda m: m.wall_ratio(contest, peer)),
+        Goal(f"{what}, size to that of qemu-img", size, False, lambda m: m.written_ratio(contest, peer)),
+    )
+
+
+GOALS += _converted("vmdk", 1 / 8, 1.1)
 
 
 def judge(measured: Measured) -> list[Verdict]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import contests
+import conversions
 import disks
 import emulator
 import goals
@@ -53,7 +54,8 @@ def main() -> int:
 def _wanted(course: Course, names: list[str] | None, *, quick: bool) -> Iterator[Contest]:
     """Yield the contests; what only one of them needs, a large disk or an emulator, is made if it is wanted."""
     every = {contest.name: contest for contest in course.contests()}
-    known = (*every, *(f"{tarballs.PREFIX}{kind}" for kind in tarballs.KINDS), *page_blobs.names())
+    packed = (*(f"{tarballs.PREFIX}{kind}" for kind in tarballs.KINDS), *conversions.CONVERSIONS)
+    known = (*every, *packed, *page_blobs.names())
     for name in names or ():
         if name not in known:
             raise LookupError(f"there is no contest {name}; there are {', '.join(known)}")
@@ -62,6 +64,9 @@ def _wanted(course: Course, names: list[str] | None, *, quick: bool) -> Iterator
     for kind in tarballs.KINDS:
         if f"{tarballs.PREFIX}{kind}" in wanted:
             yield tarballs.contest(kind, tarballs.disk(kind, FOLDER, quick=quick), course.peers)
+    for name in conversions.CONVERSIONS:
+        if name in wanted:
+            yield conversions.contest(name, tarballs.disk("sparse", FOLDER, quick=quick), course.peers)
     for thrown_away in (False, True):
         suffix = page_blobs.SINK if thrown_away else ""
         kinds = [kind for kind in page_blobs.KINDS if f"{page_blobs.PREFIX}{kind}{suffix}" in wanted]

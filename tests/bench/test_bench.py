@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import contests
+import conversions
 import disks
 import emulator
 import goals
@@ -146,6 +147,22 @@ def test_all_tools_make_the_same_tarball(tmp_path: Path) -> None:
     assert len(made) >= 2
     assert len(set(made.values())) == 1
     assert "MiB out" in report.table(contest, held)
+
+
+@pytest.mark.parametrize("name", conversions.CONVERSIONS)
+def test_both_tools_convert_the_same_disk(name: str, pages: TestDisk, tmp_path: Path) -> None:
+    if shutil.which("qemu-img") is None:
+        pytest.skip("qemu-img is missing: apt-get install qemu-utils")
+    contest = conversions.contest(name, pages, replace(TOOLS, qemu_img=Path("qemu-img")))
+    held = contests.hold(contest, 1)
+    assert {name: figures.failed for name, figures in held.items() if figures.failed} == {}
+    for contestant in contest.contestants:
+        folder = tmp_path / contestant.name.replace(" ", "")
+        folder.mkdir()
+        assert contestant.command
+        measure.run(contestant.command(folder), {**os.environ, "LKCLOUD_CACHE_DIR": str(folder)})
+        subprocess.run(["qemu-img", "compare", pages.path, folder / contest.output], check=True, capture_output=True)
+        assert 0 < held[contestant.name].written < pages.data + MIB
 
 
 @pytest.fixture
