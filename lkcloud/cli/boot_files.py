@@ -31,21 +31,21 @@ Cmdline = Annotated[
         show_default=False,
     ),
 ]
-Firmware = Annotated[
+BootsBy = Annotated[
     Starting | None,
     typer.Option(
-        "--firmware",
+        "--boots-by",
         help="For a kernel or an ISO: what is to start it. [default: both; uefi on arm64]",
         show_default=False,
     ),
 ]
 
 
-def wanted(initrd: list[Path], cmdline: str | None, firmware: Starting | None) -> "Wanted | None":
+def wanted(initrd: list[Path], cmdline: str | None, boots_by: Starting | None) -> "Wanted | None":
     """Return what the flags say; None if they say nothing."""
-    if not initrd and cmdline is None and firmware is None:
+    if not initrd and cmdline is None and boots_by is None:
         return None  # a disk needs nothing of what this imports
     from lkcloud.disk.assemble.order import FIRMWARE, Wanted
 
-    chosen = None if firmware is None else FIRMWARE if firmware == "both" else (firmware,)
+    chosen = None if boots_by is None else FIRMWARE if boots_by == "both" else (boots_by,)
     return Wanted(tuple(initrd) or None, cmdline, chosen)

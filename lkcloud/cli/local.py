@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lkcloud.cli.boot_files import IMAGE_HELP, Cmdline, Firmware, Initrd, wanted
+from lkcloud.cli.boot_files import IMAGE_HELP, BootsBy, Cmdline, Initrd, wanted
 from lkcloud.cli.settings import SETTINGS
 from lkcloud.errors import UsageError
 
@@ -37,7 +37,7 @@ def inspect(
     ] = [],  # noqa: B006 - typer copies it
     initrd: Initrd = [],  # noqa: B006 - typer copies it
     cmdline: Cmdline = None,
-    firmware: Firmware = None,
+    boots_by: BootsBy = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show what is on a disk: size, data, digest, partitions, file systems, firmware, architecture, kernel."""
@@ -48,7 +48,7 @@ def inspect(
 
     voice = reporter(quiet=SETTINGS.quiet)
     needs = _needs(clouds)
-    with open_disk(image, wanted=wanted(initrd, cmdline, firmware), reporter=voice) as disk:
+    with open_disk(image, wanted=wanted(initrd, cmdline, boots_by), reporter=voice) as disk:
         if needs:
             _print_readiness(disk, needs, as_json=as_json)
             return
@@ -96,7 +96,8 @@ def convert(
         typer.Option(
             "--format",
             "-f",
-            help="raw, vhd, vhd-dynamic, vhdx, qcow2, gce, vmdk, ova or pxe. [default: from OUTPUT's ending]",
+            help="raw, vhd, vhd-dynamic, vhdx, qcow2, qcow2-zlib, qcow2-zstd, gce, vmdk, ova or pxe. "
+            "[default: from OUTPUT's ending]",
         ),
     ] = "",
     compression_level: Annotated[
@@ -111,7 +112,7 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
     initrd: Initrd = [],  # noqa: B006 - typer copies it
     cmdline: Cmdline = None,
-    firmware: Firmware = None,
+    boots_by: BootsBy = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write a disk as another format: sparse, and under its name only when it is whole."""
@@ -123,7 +124,7 @@ def convert(
 
     voice = reporter(quiet=SETTINGS.quiet)
     chosen = format_ or catalogue.format_for(output).name
-    with open_disk(image, wanted=wanted(initrd, cmdline, firmware), reporter=voice) as disk:
+    with open_disk(image, wanted=wanted(initrd, cmdline, boots_by), reporter=voice) as disk:
         made = conversion.convert(
             disk, output, format=chosen, force=force, compression_level=compression_level, reporter=voice
         )

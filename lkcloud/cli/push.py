@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lkcloud import registry
-from lkcloud.cli.boot_files import IMAGE_HELP, Cmdline, Firmware, Initrd, wanted
+from lkcloud.cli.boot_files import IMAGE_HELP, BootsBy, Cmdline, Initrd, wanted
 from lkcloud.cli.flags import chosen, given, same_place
 from lkcloud.cli.settings import SETTINGS
 from lkcloud.errors import LkcloudError, UsageError
@@ -114,7 +114,7 @@ def command(cloud: str) -> Callable[..., None]:
         keep: Keep = False,
         initrd: Initrd = [],  # noqa: B006 - typer copies it
         cmdline: Cmdline = None,
-        firmware: Firmware = None,
+        boots_by: BootsBy = None,
         sandbox: Sandbox = False,
         dry_run: DryRun = False,
         as_json: Json = False,
@@ -132,7 +132,7 @@ def command(cloud: str) -> Callable[..., None]:
             sandbox,
             dry_run,
             as_json,
-            wanted(initrd, cmdline, firmware),
+            wanted(initrd, cmdline, boots_by),
         )
         carry_out(cloud, order, ctx, values)
 

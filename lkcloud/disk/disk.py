@@ -122,6 +122,17 @@ class Disk:
             assert self._extents is not None
             return self._extents
 
+    def possible_extents(self) -> Sequence[Extent]:
+        """Return where data may be, without reading: `extents` if they are known, or else what the file system says.
+
+        All else is zeros. Raises UnusableImage if the file system does not answer.
+        """
+        with self._lock:
+            if self._extents is None and not self._recall():
+                return self._allocated()
+            assert self._extents is not None
+            return self._extents
+
     def content(self, meter: Meter | None = None) -> Content:
         """Return the blocks that hold data and their hashes; METER shows how far the reading is.
 

@@ -82,7 +82,7 @@ def _bootable(disk: Disk, wanted: "Wanted | None", reporter: Reporter) -> Disk:
         if made is None and wanted:
             raise UsageError(
                 f"{disk.path} is neither a Linux kernel nor an ISO that boots as a CD",
-                hint="leave out --initrd, --cmdline and --firmware: a disk boots what is on it",
+                hint="leave out --initrd, --cmdline and --boots-by: a disk boots what is on it",
             )
     except BaseException:
         disk.close()

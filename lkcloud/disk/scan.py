@@ -28,6 +28,8 @@ PIECE = 1024 * 1024
 _BATCH_BYTES = 8 * PIECE
 _BATCH_RANGES = 1024
 _ZEROS = bytes(PIECE)
+_ZERO_CHUNK = bytes(_CHUNK)
+_ZERO_PAGE = bytes(PAGE)
 _NO_HOLES_KNOWN = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY}
 
 ReadInto = Callable[[int, memoryview], None]
@@ -88,15 +90,21 @@ def append_data(data: bytes | bytearray, length: int, offset: int, bounds: "arra
     """
     if data.startswith(_zeros(length)):
         return
+    start = -1  # of the data that has not been appended
+    # startswith with an offset is a memcmp in place; a slice would copy and a memoryview compare by element.
     for chunk in range(0, length, _CHUNK):
         chunk_end = min(chunk + _CHUNK, length)
-        # startswith with an offset is a memcmp in place; a slice would copy and a memoryview compare by element.
-        if data.startswith(_zeros(chunk_end - chunk), chunk):
-            continue
-        for page in range(chunk, chunk_end, PAGE):
-            page_end = min(page + PAGE, chunk_end)
-            if not data.startswith(_zeros(page_end - page), page):
-                _append(bounds, offset + page, offset + page_end)
+        is_zero = data.startswith(_ZERO_CHUNK if chunk_end - chunk == _CHUNK else _zeros(chunk_end - chunk), chunk)
+        for page in range(chunk, chunk + PAGE if is_zero else chunk_end, PAGE):
+            page_end = page + PAGE
+            if is_zero or data.startswith(_ZERO_PAGE if page_end <= length else _zeros(length - page), page):
+                if start >= 0:
+                    _append(bounds, offset + start, offset + page)
+                    start = -1
+            elif start < 0:
+                start = page
+    if start >= 0:
+        _append(bounds, offset + start, offset + length)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from lkcloud.disk.assemble.gpt import (
     smallest_disk,
 )
 from lkcloud.disk.assemble.order import FIRMWARE, Contents
-from lkcloud.disk.assemble.pieces import Embedded, Piece, whole, write_pieces
+from lkcloud.disk.assemble.pieces import Embedded, whole, write_pieces
 from lkcloud.disk.inspect.facts import Architecture, Firmware
 from lkcloud.disk.inspect.pe import efi_program
 from lkcloud.disk.linux.feed import File
@@ -41,6 +41,9 @@ _NAMESPACE = UUID("6f0f7a52-2d3c-5b1e-9c57-0a8f6d1b7e44")
 _KERNEL = "/vmlinuz"
 _CD_ROOT = re.compile(r"(?<!\S)root=/dev/(?:sr0|cdrom)(?!\S)")
 """What LinuxKit's iso-efi says of an ISO that is its own root file system."""
+
+_LONGER_ROOT = len("PARTUUID=") + 36
+"""Bytes that such a command line grows by at most."""
 
 _LONGEST_COMMAND_LINE = {"x86_64": 2047, "arm64": 2047}
 """Bytes: COMMAND_LINE_SIZE of both, without the zero at its end; what is longer the kernel cuts off, or panics."""
@@ -64,35 +67,36 @@ def firmware_for(architecture: Architecture, wanted: tuple[Firmware, ...] | None
     if wanted is None:
         return FIRMWARE if architecture == "x86_64" else ("uefi",)
     if "bios" in wanted and architecture != "x86_64":
-        raise UnusableImage(f"no BIOS starts a kernel for {architecture}", hint="make it for UEFI: --firmware uefi")
+        raise UnusableImage(f"no BIOS starts a kernel for {architecture}", hint="make it for UEFI: --boots-by uefi")
     return wanted
 
 
 def build(
     contents: Contents, firmware: tuple[Firmware, ...], architecture: Architecture, output: int, meter: Meter
-) -> int:
-    """Write the disk to the empty open file OUTPUT, and return its size in bytes; METER is told of bytes of files.
+) -> None:
+    """Write the disk to the empty open file OUTPUT; METER is told of bytes of files.
 
     Raises UnusableImage for what cannot be put together, UsageError (SOURCE_DATE_EPOCH), and OSError.
     """
     files = [contents.kernel, *contents.initrds]
+    paths = (_KERNEL, *(f"/initrd{number or ''}.img" for number in range(len(contents.initrds))))
+    boot_files: dict[str, Content] = {path[1:]: file for path, file in zip(paths, files, strict=True)}
+    _check(contents, firmware, architecture)
+    _volume_size(boot_files)  # what cannot fit is not read first
     medium = contents.medium
     meter.expect(2 * sum(file.size for file in files) + (medium.size if medium else 0))
     guids = _guids(files, contents.command_line, firmware, meter)
     number = 2 if "bios" in firmware else 1  # of the EFI system partition
-    command_line = (
-        _on_disk(contents.command_line, partition_guid(guids, number + 1)) if medium else contents.command_line
-    )
-    _check(contents.kernel, command_line, firmware, architecture)
-    initrds = tuple(f"/initrd{position or ''}.img" for position in range(len(contents.initrds)))
-    boot_files: dict[str, Content] = {}
+    command_line = contents.command_line
+    if medium:
+        command_line = _CD_ROOT.sub(f"root=PARTUUID={partition_guid(guids, number + 1)}", command_line)
     if "uefi" in firmware:
-        boot_files |= systemd_boot.loader_files(_KERNEL, initrds, command_line, architecture=architecture)
-    boot_files |= {path[1:]: file for path, file in zip((_KERNEL, *initrds), files, strict=True)}
+        loader = systemd_boot.loader_files(_KERNEL, paths[1:], command_line, architecture=architecture)
+        boot_files = {**loader, **boot_files}
     partitions, boot_code = [], b""
     if "bios" in firmware:
         first = ALIGNMENT // SECTOR
-        made = grub.grub(grub.configuration(_KERNEL, initrds, command_line), partition=number, sector=first)
+        made = grub.grub(grub.configuration(_KERNEL, paths[1:], command_line), partition=number, sector=first)
         boot_code = made.boot_code
         partitions.append(NewPartition(BIOS_BOOT, "bios", ALIGNMENT, (Literal(0, made.core),)))
     partitions.append(_system_partition(boot_files, ALIGNMENT * number, guids))
@@ -101,7 +105,6 @@ def build(
     size = smallest_disk([partition.size for partition in partitions])
     os.truncate(output, size)
     write_pieces(gpt_disk(partitions, size=size, boot_code=boot_code, guids=guids), output, meter)
-    return size
 
 
 def _guids(files: Iterable[File], command_line: str, firmware: tuple[Firmware, ...], meter: Meter) -> UUID:
@@ -115,43 +118,45 @@ def _guids(files: Iterable[File], command_line: str, firmware: tuple[Firmware, .
     return uuid5(_NAMESPACE, f"{digest.hexdigest()} {' '.join(firmware)} {command_line}")
 
 
-def _on_disk(command_line: str, medium: UUID) -> str:
-    return _CD_ROOT.sub(f"root=PARTUUID={medium}", command_line)
-
-
-def _check(kernel: File, command_line: str, firmware: tuple[Firmware, ...], architecture: Architecture) -> None:
-    if "uefi" in firmware and kernel.read(0, 2) != b"MZ":
+def _check(contents: Contents, firmware: tuple[Firmware, ...], architecture: Architecture) -> None:
+    command_line = contents.command_line
+    if "uefi" in firmware and contents.kernel.read(0, 2) != b"MZ":
         raise UnusableImage(
             "the kernel cannot be started by UEFI",
-            hint="build it with CONFIG_EFI_STUB, or make a disk for BIOS alone: --firmware bios",
+            hint="build it with CONFIG_EFI_STUB, or make a disk for BIOS alone: --boots-by bios",
         )
     if any(not letter.isprintable() for letter in command_line):
         raise UnusableImage(
             "the kernel's command line has characters that cannot be printed", hint="give it on one line, in plain text"
         )
-    length, most = len(command_line.encode()), _LONGEST_COMMAND_LINE[architecture]
+    length = len(command_line.encode()) + (_LONGER_ROOT if _CD_ROOT.search(command_line) else 0)
+    most = _LONGEST_COMMAND_LINE[architecture]
     if length > most:
         raise UnusableImage(
             f"the kernel's command line has {length} bytes, and a kernel takes {most}", hint="make it shorter"
         )
 
 
-def _system_partition(files: dict[str, Content], offset: int, guids: UUID) -> NewPartition:
+def _volume_size(files: dict[str, Content]) -> int:
     try:
-        size = smallest_volume(files, fat32=True)
-        content: tuple[Piece, ...] = fat_volume(
-            size,
-            files,
-            hidden_sectors=offset // SECTOR,
-            label="ESP",
-            fat32=True,
-            moment=source_date(),
-            serial=guids.int & 0xFFFF_FFFF,
-        )
+        return smallest_volume(files, fat32=True)
     except DoesNotFit as error:
         raise UnusableImage(
             f"the EFI system partition cannot hold it: {error}", hint="make the kernel and the initramfs smaller"
         ) from error
+
+
+def _system_partition(files: dict[str, Content], offset: int, guids: UUID) -> NewPartition:
+    size = _volume_size(files)
+    content = fat_volume(
+        size,
+        files,
+        hidden_sectors=offset // SECTOR,
+        label="ESP",
+        fat32=True,
+        moment=source_date(),
+        serial=guids.int & 0xFFFF_FFFF,
+    )
     return NewPartition(EFI_SYSTEM, "esp", size, content)
 
 

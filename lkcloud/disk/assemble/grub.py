@@ -69,7 +69,7 @@ def configuration(kernel: str, initrds: tuple[str, ...], command_line: str) -> s
     if any(set("\\'\"") & set(word) for word in words):
         raise UnusableImage(
             "GRUB cannot give the kernel a command line with a backslash or such quotes",
-            hint="leave them out, or make a disk for UEFI alone: --firmware uefi",
+            hint="leave them out, or make a disk for UEFI alone: --boots-by uefi",
         )
     quoted = " ".join(f"'{word}'" for word in words)
     return "\n".join(
@@ -91,7 +91,7 @@ def _installed() -> tuple[str, Path]:
         raise UnusableImage(
             "there is no GRUB for BIOS on this machine",
             hint="install the Debian packages grub-pc-bin and grub-common, or make a disk for UEFI alone: "
-            "--firmware uefi",
+            "--boots-by uefi",
         )
     return program, folder
 

@@ -53,7 +53,7 @@ def loader(architecture: Architecture) -> Path:
             return folder / name
     # Debian's package has the loaders of its own architecture alone.
     package = "systemd-boot-efi" + (":arm64" if architecture == "arm64" else "")
-    bios = ", or make a disk for BIOS alone: --firmware bios" if architecture == "x86_64" else ""
+    bios = ", or make a disk for BIOS alone: --boots-by bios" if architecture == "x86_64" else ""
     raise UnusableImage(
         f"there is no systemd-boot ({name}) on this machine", hint=f"install the Debian package {package}{bios}"
     )

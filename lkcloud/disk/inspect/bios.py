@@ -4,7 +4,8 @@
 A BIOS starts sector 0 of any disk whose last two bytes are 55 aa, be it code or not. So this is the rule:
 
 1. Sector 0 has that signature, its first byte is not zero, and its code is not one byte repeated. sgdisk, sfdisk and
-   systemd-repart leave zeros there.
+   systemd-repart leave zeros there. The first eight bytes of a driver descriptor of an Apple partition map, which
+   grub-mkrescue writes to sector 0, are no code, but there can be some behind them.
 2. Code that takes the address of the partition table in memory, 0x7be, into a register looks there for a partition to
    start: what Windows, Syslinux's mbr.bin and Debian's mbr do, and parted writes such code to every MBR that it makes,
    bootable or not. It counts only with a partition that is marked (active, or in a GPT `legacy BIOS bootable`) and
@@ -19,6 +20,7 @@ from lkcloud.disk.inspect.window import Window
 
 _SECTOR = 512
 _CODE = 440
+_APPLE, _APPLE_BYTES = b"ER\x08\x00", 8
 _TABLE_ADDRESS = b"\xbe\x07"
 _LOAD_16_BIT = frozenset(range(0xB8, 0xC0))  # mov ax|cx|dx|bx|sp|bp|si|di, immediate
 _MKFS_MESSAGE = b"This is not a bootable disk"
@@ -36,7 +38,7 @@ def has_boot_code(whole: Window, *, has_table: bool, active: Sequence[int]) -> b
 
 
 def _is_code(sector: bytes) -> bool:
-    code = sector[:_CODE]
+    code = sector[_APPLE_BYTES if sector.startswith(_APPLE) else 0 : _CODE]
     return sector[510:512] == b"\x55\xaa" and code[0] != 0 and len(set(code)) > 1
 
 

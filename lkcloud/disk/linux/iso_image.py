@@ -18,9 +18,11 @@ from lkcloud.disk.linux.iso_tree import IsoTree
 from lkcloud.disk.linux.tree import Tree, open_tree
 from lkcloud.formats.layout import Readable
 
-_LOADER_FOLDERS = ("isolinux", "syslinux", "extlinux", "grub", "grub2", "efi", "loader")
+_LOADER_FOLDERS = ("isolinux", "syslinux", "extlinux", "grub", "grub2", "efi", "loader", ".disk")
 """At the root or in `boot`, in lower case: what is in them is a loader's."""
 _LOADER_FILES = ("*.cfg", "*.c32", "*.bin", "*.efi", "*.cat", "*.catalog", "ldlinux.sys")
+_MAC_FILES = ("system/library/coreservices/*", "mach_kernel")
+"""Grub-mkrescue puts them on each ISO that UEFI starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,10 @@ def _starts(boots: Iterable[Boot]) -> Iterator[int]:
 
 
 def _is_of_a_loader(path: str) -> bool:
-    parts = path.lower().removeprefix("boot/").split("/")
+    path = path.lower()
+    if any(fnmatchcase(path, pattern) for pattern in _MAC_FILES):
+        return True
+    parts = path.removeprefix("boot/").split("/")
     if len(parts) > 1:
         return parts[0] in _LOADER_FOLDERS
     return any(fnmatchcase(parts[0], pattern) for pattern in _LOADER_FILES)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What LinuxKit's builds put out boots as a disk, by BIOS and by UEFI, and over the network."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen
+
+import pytest
+
+from lkcloud.sandbox.firmware import find
+from lkcloud.sandbox.tinydisk import write_esp_disk
+from tests.assemble.builds import iso_bios, iso_efi, kernel_and_initrd
+from tests.cli.conftest import Command
+from tests.images import LINUX_SAYS
+
+# Linux boots in some of them, and others may boot beside it.
+pytestmark = pytest.mark.timeout(900)
+
+READ_THE_MEDIUM = """
+busybox insmod /cdrom.ko; busybox insmod /isofs.ko
+while ! busybox grep -q PARTNAME=medium /sys/class/block/*/uevent 2>/dev/null; do sleep 0.1; done
+device=$(busybox grep -l PARTNAME=medium /sys/class/block/*/uevent)
+device=${device%/uevent}
+busybox mkdir /medium; mount -t iso9660 -o ro /dev/${device##*/} /medium
+echo "lkcloud-boot-ok medium: $(busybox cat /medium/etc/message)" > /dev/console
+poweroff -f
+"""
+
+IPXE = Path("/usr/lib/ipxe/ipxe.efi")
+OPTION_ROM = Path("/usr/lib/ipxe/qemu/pxe-virtio.rom")
+
+
+def os_kernel(folder: Path) -> Path:
+    return kernel_and_initrd(folder, real=True)
+
+
+def os_bios(folder: Path) -> Path:
+    return iso_bios(folder / "os.iso")
+
+
+def os_efi(folder: Path) -> Path:
+    return iso_efi(folder / "os.iso")
+
+
+@pytest.mark.parametrize("make", [os_kernel, os_bios, os_efi])
+def test_it_boots_by_bios_and_by_uefi(lkcloud: Command, tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    done = lkcloud("push", "local", make(tmp_path), "--test", "--expect", f"{LINUX_SAYS}.*firmware=uefi")
+    assert done.stdout == "os\n"
+    assert "assemble " in done.stderr
+    lkcloud("test", "local", "os", "--firmware", "bios", "--expect", f"{LINUX_SAYS}.*firmware=bios")
+
+
+def test_a_system_finds_the_rest_of_its_iso(lkcloud: Command, tmp_path: Path) -> None:
+    rest = {"etc/message": b"read from the ISO"}
+    iso = iso_efi(tmp_path / "os.iso", script=READ_THE_MEDIUM, rest=rest)
+    lkcloud("push", "local", iso, "--bus", "nvme", "--test", "--expect", "lkcloud-boot-ok medium: read from the ISO")
+
+
+@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+def test_what_pxe_writes_boots_over_the_network(lkcloud: Command, tmp_path: Path, firmware: str) -> None:
+    if not OPTION_ROM.exists() or not IPXE.exists():
+        pytest.skip("needs the Debian packages ipxe-qemu and ipxe")
+    lkcloud("convert", kernel_and_initrd(tmp_path, real=True), "net", "--format", "pxe")
+    options = ["-device", "virtio-net-pci,netdev=net", "-boot", "n"]
+    if firmware == "uefi":
+        # OVMF's own client starts no scripts: iPXE from a disk does.
+        write_esp_disk(tmp_path / "ipxe.raw", {"EFI/BOOT/BOOTX64.EFI": IPXE.read_bytes()})
+        code = find("x86_64").code
+        options = ["-device", "virtio-net-pci,netdev=net,romfile="]
+        options += ["-drive", f"if=pflash,format=raw,readonly=on,file={code}"]
+        options += ["-drive", f"if=virtio,format=raw,snapshot=on,file={tmp_path / 'ipxe.raw'}"]
+    network = f"user,id=net,restrict=on,tftp={tmp_path / 'net'},bootfile=boot.ipxe"
+    with console("-netdev", network, *options) as output:
+        assert f"{LINUX_SAYS} " in output
+        assert f"firmware={firmware}" in output
+
+
+@contextmanager
+def console(*options: str) -> Iterator[str]:
+    """Run a machine until it is off, and yield what it wrote to its console."""
+    program = shutil.which("qemu-system-x86_64")
+    if program is None:
+        pytest.skip("needs the Debian package qemu-system-x86")
+    command = [program, "-m", "512", "-nographic", "-nodefaults", "-serial", "stdio", "-no-reboot", *options]
+    with Popen(command, stdin=PIPE, stdout=PIPE, stderr=STDOUT) as machine:
+        try:
+            output, _ = machine.communicate(timeout=600)
+            yield output.decode(errors="replace")
+        finally:
+            machine.kill()
