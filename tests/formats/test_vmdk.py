@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import struct
 import subprocess
 import sys
@@ -131,6 +132,21 @@ def assert_same_by_libvmdk(raw: Path, output: Path) -> None:
 
 
 STREAM_OPTIMISED = 8  # libvmdk_disk_type of libvmdk/definitions.h
+
+
+@each_disk
+def test_7_zip_reads_the_disk(name: str, make_raw: RawMaker) -> None:
+    if shutil.which("7zz") is None:
+        pytest.skip("7zz is missing: apt-get install 7zip")
+    raw = make_raw(*DISKS[name])
+    command = ["7zz", "x", "-tvmdk", "-so", write(raw)]
+    size = DISKS[name][0]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as reader, raw.open("rb") as file:
+        assert reader.stdout
+        for start in range(0, padded(size), MIB):
+            assert reader.stdout.read(MIB) == file.read(MIB).ljust(MIB, b"\0"), f"in the MiB from {start} on"
+        assert not reader.stdout.read(1)
+    assert reader.returncode == 0
 
 
 @each_disk
