@@ -139,7 +139,7 @@ def test_7_zip_reads_the_disk(name: str, make_raw: RawMaker) -> None:
     if shutil.which("7zz") is None:
         pytest.skip("7zz is missing: apt-get install 7zip")
     raw = make_raw(*DISKS[name])
-    command = ["7zz", "x", "-tvmdk", "-so", write(raw)]
+    command: list[str | Path] = ["7zz", "x", "-tvmdk", "-so", write(raw)]
     size = DISKS[name][0]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as reader, raw.open("rb") as file:
         assert reader.stdout
