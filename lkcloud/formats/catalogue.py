@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lkcloud.disk import Disk
 from lkcloud.errors import UsageError
 from lkcloud.formats import gce, ova, qcow2, qcow2_compressed, raw, vhd, vhd_dynamic, vhdx, vmdk, write
 from lkcloud.formats.deflate import DEFAULT_LEVEL, LEVELS
@@ -54,7 +55,7 @@ class Format:
     name: str
     suffixes: tuple[str, ...]
     description: str
-    prepare: Callable[[Readable, int], Job]
+    prepare: Callable[[Disk, int], Job]
     levels: Levels | None = None
 
 
@@ -64,8 +65,7 @@ class _Sparse:
     work: int
 
     def write(self, file: int, meter: Meter) -> Written:
-        write.write_sparse(self.layout, file, meter)
-        return Written(self.layout.size, self.work)
+        return Written(self.layout.size, write.write_sparse(self.layout, file, meter))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,31 +114,43 @@ class _Qcow2:
         return Written(*self.clusters.write(file, meter))
 
 
-def _sparse(layout_of: Callable[[Readable], Layout]) -> Callable[[Readable, int], Job]:
-    def prepare(disk: Readable, level: int) -> Job:  # noqa: ARG001  there are no levels
-        layout = layout_of(disk)
-        return _Sparse(layout, sum(extent.length for extent in layout.data_ranges()))
+def _sparse(layout_of: Callable[[Readable], Layout]) -> Callable[[Disk, int], Job]:
+    def prepare(disk: Disk, level: int) -> Job:  # noqa: ARG001  there are no levels
+        return _job(layout_of(disk))
 
     return prepare
 
 
-def _streamed(stream_of: Callable[[Readable, int], _Stream]) -> Callable[[Readable, int], Job]:
+def _in_place(layout_of: Callable[[Readable], Layout]) -> Callable[[Disk, int], Job]:
+    """Return what prepares a format in which the data of the disk does not move, see `write.Unscanned`."""
+
+    def prepare(disk: Disk, level: int) -> Job:  # noqa: ARG001
+        return _job(layout_of(write.Unscanned(disk)))
+
+    return prepare
+
+
+def _job(layout: Layout) -> Job:
+    return _Sparse(layout, sum(extent.length for extent in layout.data_ranges()))
+
+
+def _streamed(stream_of: Callable[[Readable, int], _Stream]) -> Callable[[Disk, int], Job]:
     return lambda disk, level: _Streamed(stream_of(disk, level))
 
 
-def _qcow2(compression: Compression) -> Callable[[Readable, int], Job]:
+def _qcow2(compression: Compression) -> Callable[[Disk, int], Job]:
     return lambda disk, level: _Qcow2(qcow2_compressed.compressed(disk, compression, level))
 
 
-def _tarball(disk: Readable, level: int) -> Job:
+def _tarball(disk: Disk, level: int) -> Job:
     return _Gzipped(gce.tarball(disk), level)
 
 
 _DEFLATE = Levels(LEVELS, DEFAULT_LEVEL)
 
 FORMATS = (
-    Format("raw", (".raw", ".img", ".bin"), "the disk as it is, sparse", _sparse(raw.layout)),
-    Format("vhd", (".vhd",), "fixed VHD of whole MiB, as Azure takes it", _sparse(vhd.fixed)),
+    Format("raw", (".raw", ".img", ".bin"), "the disk as it is, sparse", _in_place(raw.layout)),
+    Format("vhd", (".vhd",), "fixed VHD of whole MiB, as Azure takes it", _in_place(vhd.fixed)),
     Format("vhd-dynamic", (), "dynamic VHD: only the blocks of 2 MiB that hold data", _sparse(vhd_dynamic.dynamic)),
     Format("vhdx", (".vhdx",), "dynamic VHDX: only the blocks of 1 MiB that hold data", _sparse(vhdx.dynamic)),
     Format("qcow2", (".qcow2",), "qcow2: only the clusters of 64 KiB that hold data", _sparse(qcow2.plain)),

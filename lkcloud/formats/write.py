@@ -2,12 +2,15 @@
 """Writes a layout to a file: as it is and sparse, or compressed."""
 
 import os
-from collections.abc import Generator
+from array import array
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from threading import Lock
 
-from lkcloud.disk import Extent
+from lkcloud.disk import Disk, Extent, scan
+from lkcloud.disk.extent import Extents
 from lkcloud.formats import gzip_member
 from lkcloud.formats.append import appending, write_all
 from lkcloud.formats.gzip_member import Deflated
@@ -16,32 +19,65 @@ from lkcloud.reporting import Meter
 from lkcloud.workers import in_order
 
 # One worker reads while the other writes: a quarter less time than one alone, and more of them gain nothing.
-_PIECE = 1024 * 1024
+_PIECE = scan.PIECE
 _WORKERS = 2
 
 _RANGE = 4 * gzip_member.PIECE  # what a worker compresses at a time: some tens of milliseconds
 
 
-def write_sparse(layout: Layout, file: int, meter: Meter) -> None:
-    """Write the data of LAYOUT to the empty FILE; METER is told of bytes of data.
+@dataclass(frozen=True, slots=True)
+class Unscanned:
+    """DISK, whose extents are where data may be, found without reading.
 
-    If a worker fails, or on Ctrl-C, the others end after their piece. Raises OSError and what reading the disk raises.
+    For formats in which a place of the disk has its place in the file whatever the others hold: `write_sparse` finds
+    the zeros as it writes, and the disk is read once.
+    """
+
+    disk: Disk
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.disk.size
+
+    def extents(self) -> Sequence[Extent]:
+        """Return where data may be. Raises what `Disk.read` raises."""
+        return self.disk.possible_extents()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Do what `Disk.read` does."""
+        return self.disk.read(offset, length)
+
+    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
+        """Do what `Disk.readinto` does."""
+        self.disk.readinto(offset, buffer)
+
+
+def write_sparse(layout: Layout, file: int, meter: Meter) -> int:
+    """Write what of LAYOUT is not zero, to pages of 4 KiB, to the empty FILE; return how many bytes.
+
+    METER is told of the bytes of `layout.data_ranges()`. If a worker fails, or on Ctrl-C, the others end after their
+    piece. Raises OSError and what reading the disk raises.
     """
     os.truncate(file, layout.size)
     pieces = _pieces(layout)
     lock = Lock()
 
-    def work() -> None:
-        buffer = memoryview(bytearray(_PIECE))
+    def work() -> int:
+        buffer, written = bytearray(_PIECE), 0
+        view = memoryview(buffer)
         try:
             while True:
                 with lock:
                     piece = next(pieces, None)
                 if piece is None:
-                    return
-                data = buffer[: piece.length]
-                layout.readinto(piece.offset, data)
-                write_all(file, data, piece.offset)
+                    return written
+                layout.readinto(piece.offset, view[: piece.length])
+                data: array[int] = array("Q")
+                scan.append_data(buffer, piece.length, 0, data)
+                for extent in Extents(data):
+                    write_all(file, view[extent.offset : extent.end], piece.offset + extent.offset)
+                    written += extent.length
                 meter.advance(piece.length)
         finally:
             stop()
@@ -52,8 +88,7 @@ def write_sparse(layout: Layout, file: int, meter: Meter) -> None:
 
     with ThreadPoolExecutor(_WORKERS) as executor:
         try:
-            for worker in [executor.submit(work) for _ in range(_WORKERS)]:
-                worker.result()
+            return sum(worker.result() for worker in [executor.submit(work) for _ in range(_WORKERS)])
         finally:
             stop()
 
