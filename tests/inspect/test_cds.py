@@ -49,6 +49,16 @@ def test_an_iso_that_uefi_starts(tmp_path: Path) -> None:
     assert (document.firmware, document.cd_firmware, document.cd_loaders) == ((), ("uefi",), ("BOOTX64.EFI",))
 
 
+def test_an_apple_partition_map_is_no_boot_code(tmp_path: Path) -> None:
+    """As grub-mkrescue writes it in front of a GPT; isohybrid writes one in front of its own code."""
+    path = linuxkit_bios(tmp_path / "x.iso")
+    data = bytearray(path.read_bytes())
+    data[:8] = b"ER\x08\x00\x00\x00\x90\x90"
+    assert inspect(MemoryDisk(data)).firmware == ("bios",)
+    data[:440] = b"ER\x08\x00\xeb\x02\xff\xff" + bytes(432)
+    assert inspect(MemoryDisk(data)).firmware == ()
+
+
 def test_an_iso_that_nothing_starts(tmp_path: Path) -> None:
     path = xorriso(tmp_path / "x.iso", written(tmp_path / "tree", {"file": b"data"}), "-R")
     disk = MemoryDisk(path.read_bytes())

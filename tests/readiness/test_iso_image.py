@@ -195,6 +195,28 @@ def test_both_firmwares_as_distributions_have_them(tmp_path: Path) -> None:
     assert booted(image)[:3] == ("GRUB", "boot/grub/grub.cfg", KERNEL)
 
 
+@pytest.mark.parametrize(
+    ("name", "rest"),
+    [
+        ("live/root.squashfs", True),
+        ("boot/root.squashfs", True),
+        ("README", True),
+        ("boot", True),
+        ("data/firmware.bin", True),
+        ("boot/grub/x86_64-efi/linux.mod", False),
+        ("System/Library/CoreServices/boot.efi", False),
+        ("mach_kernel", False),
+        (".disk/2026.uuid", False),
+        ("boot/memtest.bin", False),
+        ("Isolinux/splash.png", False),
+    ],
+)
+def test_what_does_not_boot_is_the_rest(tmp_path: Path, name: str, rest: bool) -> None:
+    tree = written(tmp_path / "tree", {"kernel": KERNEL, "syslinux.cfg": b"label x\nkernel /kernel\n", name: b"x"})
+    (tree / "link").symlink_to("kernel")
+    assert look(xorriso(tmp_path / "x.iso", tree, "-R")).rest is rest
+
+
 def test_what_is_no_iso_is_none() -> None:
     assert look_into_iso(MemoryDisk(bytes(MIB))) is None
     assert look_into_iso(MemoryDisk(b"")) is None
