@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 
-from lkcloud.formats.deflate import DEFAULT_LEVEL as DEFAULT_LEVEL  # noqa: PLC0414
-from lkcloud.formats.deflate import LEVELS as LEVELS  # noqa: PLC0414
-from lkcloud.formats.deflate import RAW, compressor, crc32
+from lkcloud.formats.deflate import LEVELS, RAW, compressor, crc32
 from lkcloud.formats.layout import Layout
 
 PIECE = 1024 * 1024
