@@ -46,7 +46,7 @@ def written(tree: Path, files: Mapping[str, bytes]) -> Path:
     return tree
 
 
-def linuxkit_bios(path: Path, *, hybrid: bool = True) -> Path:
+def linuxkit_bios(path: Path, *, hybrid: bool = True, kernel: bytes = KERNEL) -> Path:
     """Write what LinuxKit's `iso-bios` is."""
     if not ISOLINUX.exists():
         pytest.skip("needs the Debian package isolinux")
@@ -54,7 +54,7 @@ def linuxkit_bios(path: Path, *, hybrid: bool = True) -> Path:
     tree = written(
         path.with_suffix(".tree"),
         {
-            "vmlinuz64": KERNEL,
+            "vmlinuz64": kernel,
             "initrd.img": INITRD,
             "isolinux/isolinux.bin": ISOLINUX.read_bytes(),
             "isolinux/ldlinux.c32": b"module",

@@ -90,16 +90,16 @@ def build(
     command_line = contents.command_line
     if medium:
         command_line = _CD_ROOT.sub(f"root=PARTUUID={partition_guid(guids, number + 1)}", command_line)
+    loaders: dict[str, Content] = {}
     if "uefi" in firmware:
-        loader = systemd_boot.loader_files(_KERNEL, paths[1:], command_line, architecture=architecture)
-        boot_files = {**loader, **boot_files}
+        loaders |= systemd_boot.loader_files(_KERNEL, paths[1:], command_line, architecture=architecture)
     partitions, boot_code = [], b""
     if "bios" in firmware:
-        first = ALIGNMENT // SECTOR
-        made = grub.grub(grub.configuration(_KERNEL, paths[1:], command_line), partition=number, sector=first)
+        loaders[grub.CONFIGURATION] = grub.configuration(_KERNEL, paths[1:], command_line).encode()
+        made = grub.grub(partition=number, sector=ALIGNMENT // SECTOR)
         boot_code = made.boot_code
         partitions.append(NewPartition(BIOS_BOOT, "bios", ALIGNMENT, (Literal(0, made.core),)))
-    partitions.append(_system_partition(boot_files, ALIGNMENT * number, guids))
+    partitions.append(_system_partition(loaders | boot_files, ALIGNMENT * number, guids))
     if medium:
         partitions.append(NewPartition(LINUX_DATA, "medium", _whole(medium.size), (Embedded(0, medium),)))
     size = smallest_disk([partition.size for partition in partitions])

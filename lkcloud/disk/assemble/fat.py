@@ -27,7 +27,7 @@ _DIRECTORY, _ARCHIVE, _LONG_NAME = 0x10, 0x20, 0x0F
 _SHORT_NAME_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'()-@^_`{}~")
 _LARGEST = {32: 2**32 * _SECTOR - _SECTOR, 16: 2 * 1024 * _MIB - _SECTOR}
 _LARGEST_FILE = 2**32 - 1
-_LEAST_FAT32 = 34  # MiB: below it there are too few clusters, and it would be a FAT16
+_LEAST_FAT32 = 33  # MiB: below it there are too few clusters, and it would be a FAT16
 _MOST_CLUSTERS = {12: 4084, 16: 65524, 32: 268_435_444}
 _INFORMATION_SECTOR, _BACKUP_SECTOR = 1, 6  # of FAT32, where Windows has them
 
@@ -94,7 +94,7 @@ def fat_volume(
 ) -> tuple[Piece, ...]:
     """Return a volume of SIZE bytes with FILES (paths with `/` to contents), as pieces with zeros between them.
 
-    FAT32, for which SIZE must be 34 MiB at least, or else FAT12 or FAT16, below 2 GiB. HIDDEN_SECTORS is how many
+    FAT32, for which SIZE must be 33 MiB at least, or else FAT12 or FAT16, below 2 GiB. HIDDEN_SECTORS is how many
     sectors of the disk are in front of the volume; MOMENT (Unix, seconds; moved to 1980 to 2107) is the time of all
     files. Names that are not upper-case 8.3 names become long names. Raises DoesNotFit if the files do not fit, and
     ValueError if a path is both a file and a directory, or no such volume can have SIZE.

@@ -19,7 +19,11 @@ FOLDERS = (Path("/usr/lib/grub/i386-pc"), Path("/usr/share/grub2/i386-pc"))
 """Where distributions put GRUB's images; the second is openSUSE's."""
 
 _PROGRAMS = ("grub-mkimage", "grub2-mkimage")
-_MODULES = ("biosdisk", "part_gpt", "fat", "linux", "serial", "terminal")
+_FOLDER = "grub"
+CONFIGURATION = f"{_FOLDER}/grub.cfg"
+"""Where on its file system GRUB reads what to start."""
+
+_MODULES = ("normal", "biosdisk", "part_gpt", "fat", "linux", "serial", "terminal")
 _BOOT_CODE = 440
 _CORE_SECTOR_AT = 0x5C
 _DRIVE_CHECK_AT = 0x66
@@ -36,13 +40,13 @@ class Grub:
     core: bytes
 
 
-def grub(configuration: str, *, partition: int, sector: int) -> Grub:
-    """Return GRUB that runs CONFIGURATION with the file system of GPT PARTITION as its root; its core is at SECTOR.
+def grub(*, partition: int, sector: int) -> Grub:
+    """Return GRUB that reads CONFIGURATION of the file system on GPT PARTITION; its core is at SECTOR of the disk.
 
     Raises UnusableImage if GRUB is not installed, and LkcloudError if it cannot make its image.
     """
     program, folder = _installed()
-    core = bytearray(_core(program, folder, configuration, partition))
+    core = bytearray(_core(program, folder, partition))
     boot = bytearray((folder / "boot.img").read_bytes()[:_BOOT_CODE])
     struct.pack_into("<Q", boot, _CORE_SECTOR_AT, sector)
     struct.pack_into("<H", boot, _DRIVE_CHECK_AT, _TWO_NOPS)  # take the drive that the BIOS names
@@ -61,9 +65,8 @@ def images() -> tuple[Path, ...]:
 def configuration(kernel: str, initrds: tuple[str, ...], command_line: str) -> str:
     """Return what starts KERNEL with INITRDS, absolute paths, and COMMAND_LINE.
 
-    What an image carries is no script: GRUB's rescue parser runs it line by line. It reads words as a shell does, and
-    quotes for the kernel those with blanks. Raises UnusableImage for a command line that cannot come through that: GRUB
-    puts a backslash before quotes and backslashes, which the kernel keeps.
+    GRUB reads words as a shell does, and quotes for the kernel those with blanks. Raises UnusableImage for a command
+    line that cannot come through that: GRUB puts a backslash before quotes and backslashes, which the kernel keeps.
     """
     words = _words(command_line)
     if any(set("\\'\"") & set(word) for word in words):
@@ -74,12 +77,14 @@ def configuration(kernel: str, initrds: tuple[str, ...], command_line: str) -> s
     quoted = " ".join(f"'{word}'" for word in words)
     return "\n".join(
         (
-            # Where there is no serial port both fail, and GRUB goes on with the screen alone.
-            "serial --unit=0 --speed=115200",
-            "terminal_output console serial",
-            f"linux {kernel} {quoted}",
-            *([f"initrd {' '.join(initrds)}"] if initrds else []),
-            "boot\n",
+            "set timeout=0",
+            "if serial --unit=0 --speed=115200; then",
+            "  terminal_output console serial",
+            "fi",
+            "menuentry 'Linux' {",
+            f"  linux {kernel} {quoted}".rstrip(),
+            *([f"  initrd {' '.join(initrds)}"] if initrds else []),
+            "}\n",
         )
     )
 
@@ -110,14 +115,11 @@ def _words(command_line: str) -> list[str]:
     return [*words, word] if started else words
 
 
-def _core(program: str, folder: Path, text: str, partition: int) -> bytes:
+def _core(program: str, folder: Path, partition: int) -> bytes:
     with tempfile.TemporaryDirectory() as name:
-        config, output = Path(name, "grub.cfg"), Path(name, "core.img")
-        config.write_text(text, encoding="utf-8")
-        command = [program, "-O", "i386-pc", "-d", str(folder), "-p", f"(,gpt{partition})/", "-c", str(config)]
-        done = subprocess.run(
-            [*command, "-o", str(output), *_MODULES], stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
+        output = Path(name, "core.img")
+        command = [program, "-O", "i386-pc", "-d", str(folder), "-p", f"(,gpt{partition})/{_FOLDER}", "-o", str(output)]
+        done = subprocess.run([*command, *_MODULES], stdin=subprocess.DEVNULL, capture_output=True, check=False)
         if done.returncode != 0:
             said = done.stderr.decode(errors="replace").strip().splitlines()
             raise LkcloudError(

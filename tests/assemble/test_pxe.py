@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`convert --format pxe` writes what was put in, whole or not at all, and says what cannot start over the network."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lkcloud.disk import open_disk
+from lkcloud.disk.assemble.order import Wanted
+from lkcloud.errors import LkcloudError, UnusableImage, UsageError
+from lkcloud.formats.convert import Converted, convert
+from tests.assemble.builds import kernel_and_initrd
+from tests.cli.conftest import Command
+from tests.images import debian_uki
+
+LINE = "console=ttyS0,115200 quiet"
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Path:
+    return kernel_and_initrd(tmp_path, line=LINE)
+
+
+def write(image: Path, output: Path, wanted: Wanted | None = None, *, force: bool = False) -> Converted:
+    with open_disk(image, wanted=wanted) as disk:
+        return convert(disk, output, format="pxe", force=force)
+
+
+def test_kernel_initramfs_and_script_come_out_as_they_went_in(build: Path, tmp_path: Path) -> None:
+    made = write(build, tmp_path / "net")
+    files = {path.name: path.read_bytes() for path in (tmp_path / "net").iterdir()}
+    assert files == {
+        "vmlinuz": Path(f"{build}-kernel").read_bytes(),
+        "initrd.img": Path(f"{build}-initrd.img").read_bytes(),
+        "boot.ipxe": f"#!ipxe\nkernel vmlinuz initrd=initrd.img {LINE}\ninitrd initrd.img\nboot\n".encode(),
+    }
+    assert (made.size, made.format) == (sum(map(len, files.values())), "pxe")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".lkcloud")) == []
+
+
+def test_from_a_disk_with_a_unified_kernel_image(tmp_path: Path) -> None:
+    debian_uki(tmp_path / "uki.raw")
+    write(tmp_path / "uki.raw", tmp_path / "net")
+    script = (tmp_path / "net/boot.ipxe").read_text()
+    assert script.startswith("#!ipxe\nkernel vmlinuz initrd=initrd.img console=ttyS0")
+    assert (tmp_path / "net/vmlinuz").read_bytes()[0x202:0x206] == b"HdrS"
+    assert (tmp_path / "net/initrd.img").read_bytes()[:2] == b"\x1f\x8b"
+
+
+def test_several_initramfs_and_none(build: Path, tmp_path: Path) -> None:
+    initrd = Path(f"{build}-initrd.img")
+    write(build, tmp_path / "two", Wanted(initrds=(initrd, initrd)))
+    assert "initrd=initrd.img initrd=initrd1.img console" in (tmp_path / "two/boot.ipxe").read_text()
+    initrd.unlink()
+    write(build, tmp_path / "none", Wanted(command_line=""))
+    assert (tmp_path / "none/boot.ipxe").read_text() == "#!ipxe\nkernel vmlinuz\nboot\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("root=/dev/vda2", "its root file system is on the disk"),
+        ("a=${ip}", "iPXE takes"),
+        ("a || b", "iPXE takes"),
+    ],
+)
+def test_what_cannot_start_over_the_network(build: Path, tmp_path: Path, line: str, message: str) -> None:
+    with pytest.raises(UnusableImage, match=message):
+        write(build, tmp_path / "net", Wanted(command_line=line))
+    assert not (tmp_path / "net").exists()
+
+
+def test_a_disk_without_linux(lkcloud: Command, tmp_path: Path) -> None:
+    (tmp_path / "x.raw").write_bytes(b"x" * 4096)
+    said = lkcloud("convert", "x.raw", "net", "--format", "pxe", code=2).stderr
+    assert "what it boots was not found on the disk: no Linux kernel was found" in said
+
+
+def test_a_folder_with_something_in_it_stays(build: Path, tmp_path: Path) -> None:
+    net = tmp_path / "net"
+    net.mkdir()
+    write(build, net)
+    (net / "pxelinux.0").write_bytes(b"theirs")
+    (net / "vmlinuz").write_bytes(b"old")
+    with pytest.raises(UsageError, match="net is not empty"):
+        write(build, net)
+    assert (net / "vmlinuz").read_bytes() == b"old"
+    write(build, net, force=True)
+    assert (net / "vmlinuz").read_bytes() == Path(f"{build}-kernel").read_bytes()
+    assert (net / "pxelinux.0").read_bytes() == b"theirs"
+
+
+def test_a_file_and_a_missing_folder_are_in_the_way(build: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for output, message in (("file", "file is no folder"), ("none/net", "there is no folder")):
+        with pytest.raises(UsageError, match=message):
+            write(build, tmp_path / output, force=True)
+    with open_disk(build) as disk, pytest.raises(UsageError, match="pxe is not compressed"):
+        convert(disk, tmp_path / "net", format="pxe", compression_level=1)
+
+
+def test_a_full_disk_leaves_nothing(build: Path, tmp_path: Path) -> None:
+    with open_disk(build):
+        pass  # it is in the cache now, so that what is full is the output
+    program = """
+import resource, signal, sys
+from pathlib import Path
+from lkcloud.disk import open_disk
+from lkcloud.errors import LkcloudError
+from lkcloud.formats.convert import convert
+with open_disk(sys.argv[1]) as disk:
+    disk.content()
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384))
+    try:
+        convert(disk, Path(sys.argv[2]), format="pxe")
+    except LkcloudError as error:
+        print(error.message)
+"""
+    command = [sys.executable, "-c", program, str(build), str(tmp_path / "net")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "takes no file as large as net" in said
+    assert not {path.name for path in tmp_path.iterdir()} - {"os-kernel", "os-initrd.img", "os-cmdline"}
+
+
+def test_the_names_of_formats_have_it(build: Path, tmp_path: Path) -> None:
+    with open_disk(build) as disk, pytest.raises(LkcloudError) as caught:
+        convert(disk, tmp_path / "x", format="tftp")
+    assert "pxe" in caught.value.hint
