@@ -58,6 +58,7 @@ DISKS: dict[str, tuple[int, dict[int, bytes]]] = {
     "all zeros, a hole": (5 * MIB, {}),
     "all zeros, written": (5 * MIB, {0: bytes(5 * MIB)}),
     "a table of zeros between": (3 * TABLE, {TABLE - 5: noise(10, 4), 3 * TABLE - 512: noise(512, 5)}),
+    "full of noise": (TABLE + MIB, {0: noise(TABLE + MIB, 8)}),
     "scattered": (
         100 * MIB + 4096,
         {
