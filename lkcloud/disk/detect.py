@@ -8,9 +8,12 @@ Format 5.0, Microsoft's Virtual Hard Disk Image Format Specification 1.0 and MS-
 import os
 import struct
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from lkcloud.errors import UnusableImage
-from lkcloud.formats.layout import Readable
+
+if TYPE_CHECKING:
+    from lkcloud.formats.layout import Readable
 
 HEAD_BYTES = 4096 + 512
 """What is looked at of the beginning: the GPT header of a disk with sectors of 4096 bytes is in it."""
@@ -92,7 +95,7 @@ def disk_bytes(form: Form, size: int) -> int:
     return size - _VHD_FOOTER_BYTES if form is Form.FIXED_VHD else size
 
 
-def is_kernel(disk: Readable) -> bool:
+def is_kernel(disk: "Readable") -> bool:
     """Return whether DISK is no disk but a Linux kernel: a bzImage, an Image of arm64 or an EFI zboot.
 
     Sources: https://docs.kernel.org/arch/x86/boot.html, https://docs.kernel.org/arch/arm64/booting.html and
@@ -106,7 +109,7 @@ def is_kernel(disk: Readable) -> bool:
     )
 
 
-def is_iso(disk: Readable) -> bool:
+def is_iso(disk: "Readable") -> bool:
     """Return whether there is a file system of ISO 9660 on the whole of DISK (ECMA-119, 6.2 and 8.1)."""
     return disk.size > _ISO_DESCRIPTORS + 6 and disk.read(_ISO_DESCRIPTORS, 6)[1:] == b"CD001"
 
