@@ -39,8 +39,8 @@ def from_kernel(disk: Disk, wanted: Wanted, reporter: Reporter) -> Disk:
         if paths is None and wanted.command_line is None:
             raise UnusableImage(
                 f"{disk.path} is a Linux kernel, and there is no initramfs with it",
-                hint="call them NAME-kernel, NAME-initrd.img and NAME-cmdline, or name the initramfs with --initrd and what "
-                "the kernel is told with --cmdline; with --cmdline alone it starts without an initramfs",
+                hint="call them NAME-kernel, NAME-initrd.img and NAME-cmdline; or name the initramfs with --initrd and "
+                "what the kernel is told with --cmdline (without an initramfs: only that)",
             )
         initrds = tuple(opened.enter_context(_opened(path)) for path in paths or ())
         contents = Contents(_FileOfDisk(disk), initrds, " ".join((command_line or "").split("\n")).strip())
