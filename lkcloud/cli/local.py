@@ -104,9 +104,8 @@ def convert(
         int | None,
         typer.Option(
             "--compression-level",
-            help="For gce, vmdk and ova: 0 (fast) to 3 (small); 4 to 9 are smaller still, and slow. [default: 2]",
-            min=0,
-            max=9,
+            help="For gce, vmdk, ova and qcow2-zlib: 0 (fast) to 3 (small); 4 to 9 are smaller still, and slow. "
+            "[default: 2] For qcow2-zstd: 1 (fast) to 19 (small). [default: 3]",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
@@ -124,6 +123,8 @@ def convert(
 
     voice = reporter(quiet=SETTINGS.quiet)
     chosen = format_ or catalogue.format_for(output).name
+    if chosen != catalogue.PXE:
+        catalogue.level_of(catalogue.format_named(chosen), compression_level)  # first: an image may take long to unpack
     with open_disk(image, wanted=wanted(initrd, cmdline, boots_by), reporter=voice) as disk:
         made = conversion.convert(
             disk, output, format=chosen, force=force, compression_level=compression_level, reporter=voice

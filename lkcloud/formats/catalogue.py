@@ -154,14 +154,6 @@ FORMATS = (
     Format("vhd-dynamic", (), "dynamic VHD: only the blocks of 2 MiB that hold data", _sparse(vhd_dynamic.dynamic)),
     Format("vhdx", (".vhdx",), "dynamic VHDX: only the blocks of 1 MiB that hold data", _sparse(vhdx.dynamic)),
     Format("qcow2", (".qcow2",), "qcow2: only the clusters of 64 KiB that hold data", _sparse(qcow2.plain)),
-    Format("qcow2-zlib", (), "qcow2 with its clusters compressed by deflate", _qcow2(Compression.ZLIB), _DEFLATE),
-    Format(
-        "qcow2-zstd",
-        (),
-        "qcow2 with its clusters compressed by Zstandard: smaller and quicker, for QEMU 5.1 and later",
-        _qcow2(Compression.ZSTD),
-        Levels(qcow2_compressed.ZSTD_LEVELS, qcow2_compressed.ZSTD_DEFAULT_LEVEL),
-    ),
     Format(
         "gce",
         (".tar.gz",),
@@ -177,6 +169,14 @@ FORMATS = (
         _DEFLATE,
     ),
     Format("ova", (".ova",), "a machine and its disk as such a VMDK, for vSphere", _streamed(ova.appliance), _DEFLATE),
+    Format("qcow2-zlib", (), "qcow2 with its clusters compressed by deflate", _qcow2(Compression.ZLIB), _DEFLATE),
+    Format(
+        "qcow2-zstd",
+        (),
+        "qcow2 with its clusters compressed by Zstandard: smaller and quicker, for QEMU 5.1 and later",
+        _qcow2(Compression.ZSTD),
+        Levels(qcow2_compressed.ZSTD_LEVELS, qcow2_compressed.ZSTD_DEFAULT_LEVEL),
+    ),
 )
 
 
@@ -211,15 +211,17 @@ def level_of(chosen: Format, level: int | None) -> int:
     if levels is None:
         if level is None:
             return 0
-        compressed = " or ".join(candidate.name for candidate in FORMATS if candidate.levels)
+        *others, last = (candidate.name for candidate in FORMATS if candidate.levels)
         raise UsageError(
-            f"{chosen.name} is not compressed", hint=f"leave out the compression level, or use the format {compressed}"
+            f"{chosen.name} is not compressed",
+            hint=f"leave out the compression level, or use the format {', '.join(others)} or {last}",
         )
     if level is None:
         return levels.default
     if level not in levels.known:
         raise UsageError(
-            f"there is no compression level {level}", hint=f"use {levels.known[0]} (fast) to {levels.known[-1]} (small)"
+            f"there is no compression level {level} of {chosen.name}",
+            hint=f"use {levels.known[0]} (fast) to {levels.known[-1]} (small)",
         )
     return level
 

@@ -65,6 +65,8 @@ def files(folder: Path) -> list[str]:
         ("a.vhd", "vhd"),
         ("A.VHD", "vhd"),
         ("a.raw.vhd", "vhd"),
+        ("a.vhdx", "vhdx"),
+        ("a.qcow2", "qcow2"),
         ("a.tar.gz", "gce"),
         ("A.TAR.GZ", "gce"),
         ("a.raw.tar.gz", "gce"),
@@ -119,7 +121,7 @@ def test_an_empty_disk_is_an_empty_raw_file(make_raw: RawMaker, out: Path) -> No
     assert (out / "empty.raw").stat().st_size == 0
 
 
-@pytest.mark.parametrize("form", ["vhd", "vhd-dynamic"])
+@pytest.mark.parametrize("form", ["vhd", "vhd-dynamic", "vhdx", "qcow2", "qcow2-zlib", "qcow2-zstd"])
 def test_there_and_back_again_is_the_same_file(form: str, raw: Path, out: Path) -> None:
     if shutil.which("qemu-img") is None:
         pytest.skip("qemu-img, which reads VHDs, is missing: apt-get install qemu-utils")
@@ -292,7 +294,8 @@ class Counting(Silent):
 
 
 each_way_to_write = pytest.mark.parametrize(
-    ("name", "form"), [("a.vhd", "vhd"), ("a.tar.gz", "gce"), ("a.vmdk", "vmdk"), ("a.ova", "ova")]
+    ("name", "form"),
+    [("a.vhd", "vhd"), ("a.tar.gz", "gce"), ("a.vmdk", "vmdk"), ("a.ova", "ova"), ("a.qcow2", "qcow2-zstd")],
 )
 
 
@@ -302,8 +305,28 @@ def test_progress_ends_at_what_was_announced(name: str, form: str, raw: Path, ou
     with open_disk(raw) as disk:
         result = convert(disk, out / name, format=form, reporter=reporter)
         grains = data_in_clusters(disk, 64 * 1024)
-        expected = {"vhd": result.data, "gce": gce.tarball(disk).size, "vmdk": grains, "ova": grains}[form]
+        expected = {
+            "vhd": result.data,
+            "gce": gce.tarball(disk).size,
+            "vmdk": grains,
+            "ova": grains,
+            "qcow2-zstd": grains,
+        }[form]
     assert reporter.done == reporter.expected == expected
+
+
+@pytest.mark.parametrize(("form", "footer"), [("raw", 0), ("vhd", 512)])
+def test_zeros_that_are_allocated_are_read_but_not_written(
+    form: str, footer: int, make_raw: RawMaker, out: Path
+) -> None:
+    raw = make_raw(8 * MIB, {0: bytes(8 * MIB), 5 * MIB: b"x", 7 * MIB - 1: b"yz"})
+    reporter = Counting()
+    with open_disk(raw) as disk:
+        if list(disk.possible_extents()) != [(0, 8 * MIB)]:
+            pytest.skip("needs a file system that writes zeros as it is told")
+        result = convert(disk, out / "a.out", format=form, reporter=reporter)
+    assert result.data == 3 * 4096 + footer
+    assert reporter.done == reporter.expected == 8 * MIB + footer
 
 
 @each_way_to_write
@@ -356,6 +379,15 @@ def test_a_full_file_system_is_told_with_the_most_that_a_compressed_file_may_nee
     raw, folder = make_raw(8 * MIB, {0: os.urandom(8 * MIB)}), mounted("size=4M")
     with pytest.raises(LkcloudError, match=rf"no space left in .*: {name} needs up to 8[34]\d{{5}} bytes"):
         write(raw, folder / name, form)
+    assert files(folder) == []
+    assert shutil.disk_usage(folder).used == 0
+
+
+@pytest.mark.parametrize("form", ["qcow2", "qcow2-zlib", "qcow2-zstd", "vhdx"])
+def test_a_full_file_system_keeps_nothing_of(form: str, make_raw: RawMaker, mounted: Callable[[str], Path]) -> None:
+    raw, folder = make_raw(8 * MIB, {0: os.urandom(8 * MIB)}), mounted("size=4M")
+    with pytest.raises(LkcloudError, match=r"no space left in .*: a\.disk needs "):
+        write(raw, folder / "a.disk", form)
     assert files(folder) == []
     assert shutil.disk_usage(folder).used == 0
 
