@@ -151,6 +151,26 @@ def record(data: bytes, name: bytes) -> int:
     return data.index(bytes((len(name),)) + name) - 32
 
 
+def test_records_with_what_a_cd_rom_xa_has_in_front(small: bytes) -> None:
+    """14 bytes in each record in front of what Rock Ridge says, and in the first one a number that says so."""
+    data = bytearray(small)
+    root = struct.unpack_from("<I", data, 16 * SECTOR + 156 + 2)[0]
+    folder = struct.unpack_from("<I", data, record(data, b"FOLDER") + 2)[0]
+    for block in (root, folder):
+        sector, position, records = data[block * SECTOR : (block + 1) * SECTOR], 0, bytearray()
+        while length := sector[position]:
+            end = 33 + sector[position + 32]
+            end += end & 1
+            one = sector[position : position + end] + bytes(14) + sector[position + end : position + length]
+            one[0] += 14
+            if block == root and position == 0:
+                one[one.index(b"SP\x07\x01\xbe\xef") + 6] = 14
+            records += one
+            position += length
+        data[block * SECTOR : (block + 1) * SECTOR] = records + bytes(SECTOR - len(records))
+    assert read(opened(data)) == read(opened(small)) == {"folder": None, "folder/file": b"x" * 100}
+
+
 def test_a_file_that_ends_behind_the_disk_is_short(small: bytes) -> None:
     data = bytearray(small)
     struct.pack_into("<I", data, record(data, b"FILE.;1") + 10, 2**32 - 1)
