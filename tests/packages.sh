@@ -27,7 +27,7 @@ needed=(
     "zstd|zstd|tests on .zst images"
     "rclone|rclone|the test of the sandbox's Cloud Storage by a client in Go"
     "libarchive-tools|bsdtar|the test of tarballs by bsdtar"
-    "7zip|7zz|the test of VMDKs by 7-Zip"
+    "7zip|7zz|tests of VMDK, VHDX and qcow2 by 7-Zip"
     "tar-split|tar-split|the test of tarballs by a program in Go"
     "pigz|pigz|the test of gzip members by pigz, and contests of the benchmark"
     "isal|igzip|contests of the benchmark"
