@@ -35,7 +35,10 @@ class Gcp:
 
     def load(self) -> None:
         """Import all that the other methods need."""
-        registry.import_all("lkcloud_gcp", "google.cloud.compute_v1", "google.cloud.storage")
+        from lkcloud_gcp import compute_sdk
+
+        compute_sdk.prepare()
+        registry.import_all("lkcloud_gcp", *compute_sdk.MODULES, "google.cloud.storage")
 
     def validate(self, source: Source) -> Iterator[Finding]:
         """Yield what can be known to be wrong without asking Google."""

@@ -21,10 +21,13 @@ from google.auth.credentials import TokenState
 
 from lkcloud.errors import UsageError
 from lkcloud.transfer.retry import retry
+from lkcloud_gcp import compute_sdk
 from lkcloud_gcp.errors import explain, judge
 
 if TYPE_CHECKING:
     from google.cloud import compute_v1, storage
+
+compute_sdk.prepare()
 
 T = TypeVar("T")
 

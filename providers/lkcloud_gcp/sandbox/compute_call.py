@@ -13,6 +13,7 @@ from typing import Any
 from google.protobuf.json_format import ParseError
 
 from lkcloud.sandbox.http import Response
+from lkcloud_gcp import compute_sdk
 from lkcloud_gcp.sandbox.cloud import PROJECT, Cloud
 from lkcloud_gcp.sandbox.engine import Engine
 from lkcloud_gcp.sandbox.errors import ApiError
@@ -49,6 +50,7 @@ class Call:
         Unknown fields and values of the wrong type are refused as Google refuses them.
         """
         # The model is a second's work to import, so that it waits for the first request that has a body.
+        compute_sdk.prepare()
         from google.cloud import compute_v1
 
         try:
