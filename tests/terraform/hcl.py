@@ -61,17 +61,17 @@ class Resource:
         return f"{self.file.relative_to(TERRAFORM)}: {self.kind} {self.type}.{self.name}"
 
 
-def resources() -> Iterator[Resource]:
-    """Yield every resource and data source there is."""
-    for path in files():
-        blocks = read(path)
-        for kind in ("resource", "data"):
-            for block in blocks.get(kind, []):
-                for type_name, named_bodies in block.items():
-                    for name, body in named_bodies.items():
-                        yield Resource(path, kind, type_name, name, body)
+def resources(path: Path) -> Iterator[Resource]:
+    """Yield the resources and data sources of a file."""
+    blocks = read(path)
+    for kind in ("resource", "data"):
+        for block in blocks.get(kind, []):
+            for type_name, named_bodies in block.items():
+                for name, body in named_bodies.items():
+                    yield Resource(path, kind, type_name, name, body)
 
 
+@cache
 def schemas() -> Mapping[str, Any]:
     """Return what the providers say of their resources."""
     found: Mapping[str, Any] = json.loads(KEPT.read_text())

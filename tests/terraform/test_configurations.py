@@ -38,7 +38,7 @@ def test_versions_are_pinned_to_what_was_checked(folder: Path) -> None:
     [terraform] = [block for path in folder.glob("*.tf") for block in hcl.read(path).get("terraform", [])]
     assert terraform["required_version"] == ">= 1.9"
     schemas = hcl.schemas()
-    wanted = {resource.type.partition("_")[0] for resource in hcl.resources() if resource.file.parent == folder}
+    wanted = {resource.type.partition("_")[0] for path in folder.glob("*.tf") for resource in hcl.resources(path)}
     pinned = {name: one["version"] for block in terraform.get("required_providers", []) for name, one in block.items()}
     assert wanted <= pinned.keys()
     for name, version in pinned.items():
@@ -53,10 +53,11 @@ def test_the_schemas_are_of_all_that_is_used() -> None:
         assert known == used()[provider]
 
 
-@pytest.mark.parametrize("resource", list(hcl.resources()), ids=str)
-def test_arguments_are_those_of_the_provider(resource: hcl.Resource) -> None:
-    provider = resource.type.partition("_")[0]
-    assert list(wrong(resource.body, hcl.schemas()[provider][resource.kind][resource.type])) == []
+@pytest.mark.parametrize("file", hcl.files(), ids=lambda one: str(one.relative_to(TERRAFORM)))
+def test_arguments_are_those_of_the_provider(file: Path) -> None:
+    for resource in hcl.resources(file):
+        provider = resource.type.partition("_")[0]
+        assert list(wrong(resource.body, hcl.schemas()[provider][resource.kind][resource.type])) == [], resource
 
 
 def wrong(body: Mapping[str, Any], schema: Mapping[str, Any], *, top: bool = True) -> Iterator[str]:
