@@ -66,8 +66,8 @@ class Source(Entry):
     file: Annotated[
         str,
         Field(
-            description="A raw disk, or .gz, .xz, .zst, qcow2, VMDK, VHD(X): its path, beside this file if relative, "
-            "or its URL (s3://, gs://, https://)."
+            description="A raw disk, or .gz, .xz, .zst, qcow2, VMDK, VHD(X), an ISO, or the name of a kernel with its "
+            "initramfs: its path, beside this file if relative, or its URL (s3://, gs://, https://)."
         ),
     ]
     name: Annotated[str | None, Field(description="Name of the images made of it, instead of that of the release.")] = (
