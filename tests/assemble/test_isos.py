@@ -5,6 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
 
 from lkcloud.disk import Disk, open_disk
 from lkcloud.disk.assemble.order import Wanted
@@ -139,6 +141,27 @@ def test_what_boots_as_a_cd_alone_and_cannot_be_put_together(tmp_path: Path, mak
 def test_an_iso_has_its_own_initramfs(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--initrd is for a kernel"):
         open_disk(linuxkit_bios(tmp_path / "os.iso", kernel=small_kernel()), wanted=Wanted(initrds=(tmp_path / "x",)))
+
+
+@pytest.fixture(scope="module")
+def whole_iso(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    need_loaders()
+    return linuxkit_efi(tmp_path_factory.mktemp("iso") / "os.iso", kernel=small_kernel()).read_bytes()
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=st.lists(st.tuples(st.integers(0, 60 * 2048), st.binary(min_size=1, max_size=8)), max_size=6))
+def test_broken_isos_are_disks_or_refused(tmp_path: Path, whole_iso: bytes, changes: list[tuple[int, bytes]]) -> None:
+    """What is changed is among the volume descriptors, the boot catalogue and the folders, which lie in front."""
+    broken = bytearray(whole_iso)
+    for offset, data in changes:
+        broken[offset : offset + len(data)] = data
+    (tmp_path / "os.iso").write_bytes(broken)
+    try:
+        with open_disk(tmp_path / "os.iso") as disk:
+            assert disk.read(0, disk.size)
+    except LkcloudError as error:
+        event(type(error).__name__)
 
 
 @pytest.mark.parametrize("cut", [40_000, 200_000, 1_000_000])

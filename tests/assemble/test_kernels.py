@@ -193,6 +193,25 @@ def test_what_cannot_be_is_refused(tmp_path: Path, kernel: bytes, wanted: Wanted
     assert hint in caught.value.hint
 
 
+def test_a_boot_loader_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = kernel_and_initrd(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UnusableImage, match="there is no GRUB for BIOS") as caught:
+        open_disk(build)
+    assert "grub-pc-bin" in caught.value.hint
+    with open_disk(build, wanted=Wanted(firmware=("uefi",))) as disk:
+        assert inspect(disk).firmware == ("uefi",)
+
+
+@pytest.mark.skipif(Path("/usr/lib/systemd/boot/efi/systemd-bootaa64.efi").exists(), reason="it is here")
+def test_an_arm64_kernel_wants_its_own_loader(tmp_path: Path) -> None:
+    build = kernel_and_initrd(tmp_path)
+    Path(f"{build}-kernel").write_bytes(arm64_image())
+    with pytest.raises(UnusableImage, match=r"systemd-bootaa64\.efi") as caught:
+        open_disk(build)
+    assert caught.value.hint == "install the Debian package systemd-boot-efi:arm64"
+
+
 def test_an_empty_initramfs_and_a_command_line_of_no_text(tmp_path: Path) -> None:
     build = kernel_and_initrd(tmp_path)
     Path(f"{build}-cmdline").write_bytes(b"\xff\xfe")
