@@ -19,6 +19,10 @@ from sink import Build, Sink, Stats
 
 HERE = Path(__file__).parent
 LKCLOUD = "lkcloud"
+STARTED = "lkcloud --version"
+"""What it takes lkcloud to start, in a contest in which that is not to count."""
+
+QEMU_FLUSHED = "qemu-img -t writeback"
 MIB = 1024**2
 BLOCK = 512 * 1024
 
@@ -258,11 +262,20 @@ class Course:
         def convert(scratch: Path) -> list[str | Path]:
             return [script("lkcloud"), "convert", disk.path, scratch / "disk.vhd", "--format", "vhd"]
 
-        def qemu(scratch: Path) -> list[str | Path]:
-            options = ["-f", "raw", "-O", "vpc", "-o", "subformat=fixed,force_size=on"]
-            return [self.peers.qemu_img or "", "convert", *options, disk.path, scratch / "disk.vhd"]
+        def qemu(name: str, *more: str) -> Contestant:
+            def command(scratch: Path) -> list[str | Path]:
+                options = ["-f", "raw", *more, "-O", "vpc", "-o", "subformat=fixed,force_size=on"]
+                return [self.peers.qemu_img or "", "convert", *options, disk.path, scratch / "disk.vhd"]
 
-        contestants = (Contestant(LKCLOUD, convert), Contestant("qemu-img", qemu if self.peers.qemu_img else None))
+            return Contestant(name, command if self.peers.qemu_img else None)
+
+        # lkcloud waits until the file is on the disk, which qemu-img does only if it is told to.
+        contestants = (
+            Contestant(LKCLOUD, convert),
+            Contestant(STARTED, lambda scratch: [script("lkcloud"), "--version"]),
+            qemu("qemu-img"),
+            qemu(QEMU_FLUSHED, "-t", "writeback"),
+        )
         title = f"Convert to fixed VHD, {kind} disk"
         return Contest(f"convert-{kind}", title, contestants, None, disk.data / MIB, "MiB of data")
 

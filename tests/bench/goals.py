@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import conversions
 import page_blobs
 import tarballs
-from contests import BLOCK, LKCLOUD, MIB, Contest, Figures, Results
+from contests import BLOCK, LKCLOUD, MIB, QEMU_FLUSHED, STARTED, Contest, Figures, Results
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,11 @@ class Measured:
         """Return lkcloud's wall time, of whole processes, as a part of that of PEER."""
         own, other = self._of(contest, LKCLOUD), self._of(contest, peer)
         return own.wall / other.wall if own and other else None
+
+    def wall_ratio_started(self, contest: str, peer: str) -> float | None:
+        """Return lkcloud's wall time without that of starting it, as a part of that of PEER."""
+        own, start, other = self._of(contest, LKCLOUD), self._of(contest, STARTED), self._of(contest, peer)
+        return (own.wall - start.wall) / other.wall if own and start and other else None
 
     def written_ratio(self, contest: str, peer: str) -> float | None:
         """Return the size of the file that lkcloud wrote as a part of that of PEER."""
@@ -144,6 +149,15 @@ def _page_blob(kind: str) -> tuple[Goal, ...]:
 GOALS += tuple(goal for kind in page_blobs.KINDS for goal in _page_blob(kind))
 
 
+def _fixed_vhd(kind: str) -> Goal:
+    """Return the goal of the fixed VHD of one of the disks: once started, about as fast as qemu-img."""
+    what = f"Fixed VHD, {kind} disk, wall time once started to qemu-img's"
+    return Goal(what, 1.3, False, lambda m: m.wall_ratio_started(f"convert-{kind}", QEMU_FLUSHED))
+
+
+GOALS += (_fixed_vhd("dense"), _fixed_vhd("sparse"))
+
+
 def _converted(contest: str, wall: float, size: float) -> tuple[Goal, Goal]:
     """Return the goals of one of the image formats, both to what qemu-img does."""
     peer, what = conversions.QEMU_IMG, conversions.CONVERSIONS[contest].title
@@ -154,6 +168,8 @@ def _converted(contest: str, wall: float, size: float) -> tuple[Goal, Goal]:
 
 
 GOALS += _converted("vmdk", 1 / 8, 1.1)
+GOALS += _converted("qcow2-zlib", 1 / 8, 1.1)
+GOALS += _converted("qcow2-zstd", 1, 1.01)
 
 
 def judge(measured: Measured) -> list[Verdict]:
