@@ -139,7 +139,7 @@ def _streamed(stream_of: Callable[[Readable, int], _Stream]) -> Callable[[Disk, 
 
 
 def _qcow2(compression: Compression) -> Callable[[Disk, int], Job]:
-    return lambda disk, level: _Qcow2(qcow2_compressed.compressed(disk, compression, level))
+    return lambda disk, level: _Qcow2(qcow2_compressed.compressed(write.Unscanned(disk), compression, level))
 
 
 def _tarball(disk: Disk, level: int) -> Job:

@@ -41,8 +41,6 @@ _VERSION = 3
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQQQQIIB7x")
 _INCOMPATIBLE_COMPRESSION = 1 << 3
 
-HEADER_SIZE = _HEADER.size
-
 
 def plain(disk: Readable) -> Layout:
     """Return DISK as an uncompressed qcow2, padded with zeros to whole sectors.

@@ -23,17 +23,14 @@ from lkcloud.formats.qcow2 import (
     CLUSTER,
     CLUSTER_BITS,
     COPIED,
-    HEADER_SIZE,
     L2_ENTRIES,
     SECTOR,
     big_endian,
     blocks_for,
     clusters,
     header,
-    l1_table,
     padded_size,
 )
-from lkcloud.formats.runs import runs_of
 from lkcloud.reporting import Meter
 
 ZSTD_LEVELS = range(1, 20)
@@ -76,25 +73,22 @@ class Compressed:
     def write(self, file: int, meter: Meter) -> Size:
         """Write to the empty open FILE.
 
-        Order: header, tables of the first and the second level, clusters as on the disk, counts. Takes 2 bytes of
-        memory for each 64 KiB that are written, besides what `compressed_clusters` takes, and raises what that raises;
-        and OSError.
+        Order: header, table of the first level, clusters as on the disk and behind those of each table of the second
+        level the table itself, counts. Takes 2 bytes of memory for each 64 KiB that are written, besides what
+        `compressed_clusters` takes, and raises what that raises; and OSError.
         """
-        tables = runs_of(self.disk, CLUSTER).tables(L2_ENTRIES)
-        entries = -(-self.size // (CLUSTER * L2_ENTRIES))
-        second_level_at = 1 + clusters(8 * entries)
-        data_at = second_level_at + len(tables)
+        first_level = array("Q", [0]) * -(-self.size // (CLUSTER * L2_ENTRIES))
+        start = 1 + clusters(8 * len(first_level))
         compress = _zstd(self.level) if self.compression is Compression.ZSTD else _deflate(self.level)
-        second_level = _SecondLevel(file, tables, second_level_at)
         with (
             appending(file) as appender,
             closing(compressed_clusters(self.disk, CLUSTER, compress, meter)) as batches,
         ):
-            appender.position = data_at * CLUSTER
-            packer = _Packer(file, appender, second_level, data_at)
+            appender.position = start * CLUSTER
+            packer = _Packer(file, appender, first_level)
             for batch in batches:
                 packer.add(batch)
-            second_level.finish()
+            packer.finish()
         counts_at = clusters(appender.position)
         blocks, count_clusters = blocks_for(counts_at)
         end = counts_at + count_clusters + blocks
@@ -102,11 +96,12 @@ class Compressed:
         write_all(file, big_endian(places), counts_at * CLUSTER)
         for number in range(blocks):
             write_all(file, packer.count_block(number, end), (end - blocks + number) * CLUSTER)
-        write_all(file, l1_table(entries, tables, second_level_at), CLUSTER)
-        write_all(file, header(self.size, entries, counts_at, count_clusters, compression=self.compression), 0)
+        write_all(file, big_endian(first_level), CLUSTER)
+        opening = header(self.size, len(first_level), counts_at, count_clusters, compression=self.compression)
+        write_all(file, opening, 0)
         os.truncate(file, end * CLUSTER)
-        others = HEADER_SIZE + 8 * entries + 8 * blocks + 2 * end
-        return Size(end * CLUSTER, appender.position - data_at * CLUSTER + second_level.written + others)
+        others = len(opening) + 8 * len(first_level) + 8 * blocks + 2 * end
+        return Size(end * CLUSTER, appender.position - start * CLUSTER + others)
 
 
 def compressed(disk: Readable, compression: Compression, level: int) -> Compressed:
@@ -137,52 +132,20 @@ def _zstd(level: int) -> Compress:
     return compress
 
 
-class _SecondLevel:
-    """Writes the tables of the second level, one after the other from cluster START on; TABLES are their numbers.
-
-    WRITTEN counts the bytes. Entries are added in ascending order; what a table has before its first one and behind its
-    last is left a hole.
-    """
-
-    def __init__(self, file: int, tables: "array[int]", start: int) -> None:
-        self.written = 0
-        self._file = file
-        self._tables = tables
-        self._start = start
-        self._position = 0
-        self._first = 0
-        self._entries = array("Q")
-
-    def add(self, index: int, entry: int) -> None:
-        """Let ENTRY lead to cluster INDEX of the disk. Raises OSError."""
-        table, place = divmod(index, L2_ENTRIES)
-        while self._tables[self._position] != table:
-            self.finish()
-            self._position += 1
-        if not self._entries:
-            self._first = place
-        self._entries.extend(array("Q", [0]) * (place - self._first - len(self._entries)))
-        self._entries.append(entry)
-
-    def finish(self) -> None:
-        """Write the last table. Raises OSError."""
-        at = (self._start + self._position) * CLUSTER + 8 * self._first
-        self.written += 8 * len(self._entries)
-        write_all(self._file, big_endian(self._entries), at)
-        self._entries = array("Q")
-
-
 class _Packer:
     """Writes clusters, those that shrank one behind the other and the others each at a whole cluster, and counts.
 
-    FILE is that of APPENDER, which stands at cluster START; what leads to the clusters is told to SECOND_LEVEL.
+    FILE is that of APPENDER, which stands at a whole cluster. Tables of the second level are written when they are
+    complete, like a cluster that did not shrink, and FIRST_LEVEL leads to them.
     """
 
-    def __init__(self, file: int, appender: Appender, second_level: _SecondLevel, start: int) -> None:
+    def __init__(self, file: int, appender: Appender, first_level: "array[int]") -> None:
         self._file = file
         self._appender = appender
-        self._second_level = second_level
-        self._start = start
+        self._first_level = first_level
+        self._table = 0
+        self._entries = array("Q")  # of that table, up to the last one in use
+        self._start = appender.position // CLUSTER
         self._counts = array("H")
         self._gap, self._gap_end = 0, 0  # what is free before the last cluster that did not shrink
 
@@ -190,9 +153,18 @@ class _Packer:
         """Write the clusters of BATCH. Raises OSError."""
         end = bytearray()
         for index, packed in zip(batch.indexes, batch.packed, strict=True):
-            self._second_level.add(
-                index, self._whole(packed, end) if len(packed) == CLUSTER else self._part(packed, end)
-            )
+            table, place = divmod(index, L2_ENTRIES)
+            if table != self._table:
+                self._end_table(end)
+                self._table = table
+            self._entries.extend(array("Q", [0]) * (place - len(self._entries)))
+            self._entries.append(self._whole(packed, end) if len(packed) == CLUSTER else self._part(packed, end))
+        self._appender.append(end)
+
+    def finish(self) -> None:
+        """Write the last table. Raises OSError."""
+        end = bytearray()
+        self._end_table(end)
         self._appender.append(end)
 
     def count_block(self, number: int, end: int) -> bytes:
@@ -203,6 +175,13 @@ class _Packer:
         first = max(self._start - start, 0)
         counts[first : first + len(data)] = data
         return big_endian(counts)
+
+    def _end_table(self, end: bytearray) -> None:
+        """Append the table of the second level to END, if anything is in it, and begin the next one."""
+        if self._entries:
+            table = big_endian(self._entries).ljust(CLUSTER, b"\0")
+            self._first_level[self._table] = self._whole(table, end)
+            self._entries = array("Q")
 
     def _whole(self, data: bytes, end: bytearray) -> int:
         """Append DATA to END, which is not written yet, at the next whole cluster; return its entry."""

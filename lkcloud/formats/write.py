@@ -29,8 +29,8 @@ _RANGE = 4 * gzip_member.PIECE  # what a worker compresses at a time: some tens 
 class Unscanned:
     """DISK, whose extents are where data may be, found without reading.
 
-    For formats in which a place of the disk has its place in the file whatever the others hold: `write_sparse` finds
-    the zeros as it writes, and the disk is read once.
+    For formats that need not know where data is before it is written, because it stays in its place, or because what
+    leads to it comes behind it: the zeros are found meanwhile, and the disk is read once.
     """
 
     disk: Disk
