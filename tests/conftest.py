@@ -3,9 +3,12 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.forks import Forks, starting
 
 CLOUD_SETTINGS = ("AWS_", "LKCLOUD_", "GOOGLE_", "AZURE_", "CLOUDSDK_")
 
@@ -38,3 +41,10 @@ def own_folders(
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     return folder
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Return servers that start commands of lkcloud, for all tests of the process."""
+    with starting() as started:
+        yield started

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.azure_standin import azure, serving_azure
+from tests.forks import Forks
 from tests.gcp_standin import gcp, serving_gcp
 from tests.standin import aws, serving
 
@@ -18,8 +19,21 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def lkcloud(tmp_path: Path) -> Command:
-    """Run lkcloud with arguments, and see that it ends with CODE."""
+def lkcloud(forks: Forks, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """Run lkcloud with arguments, in a process that had not to import the SDKs, and see that it ends with CODE."""
+    log = tmp_path_factory.mktemp("log") / "lkcloud"
+
+    def run(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = forks.run([*map(str, arguments)], folder=tmp_path, log=log)
+        assert done.returncode == code, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Command:
+    """Run the program lkcloud with arguments, as a user does, and see that it ends with CODE."""
 
     def run(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "lkcloud", *map(str, arguments)]

@@ -13,6 +13,13 @@ from lkcloud.cli.push import default_name
 from lkcloud.sandbox.standin import stand_ins
 from tests.cli.conftest import Command
 
+
+@pytest.fixture
+def lkcloud(program: Command) -> Command:
+    """The program itself: here is what its processes do beside its commands."""
+    return program
+
+
 SDKS = ("boto3", "botocore", "google", "azure", "moto")
 
 

@@ -64,29 +64,29 @@ def manifest(folder: Path) -> Any:
 
 @needs_qemu
 @pytest.mark.usefixtures("aws")
-def test_from_the_plan_to_the_end(lkcloud: Command, write: Write, tmp_path: Path) -> None:
+def test_from_the_plan_to_the_end(program: Command, write: Write, tmp_path: Path) -> None:
     release = write(**{GCP: ""})
-    planned = lkcloud("publish", release, "--dry-run")
+    planned = program("publish", release, "--dry-run")
     assert re.fullmatch(r"\+ aws/x86: os-x86-1-0 on aws: 4.0 MiB, .* of data, [0-9a-f]{12}\n", planned.stdout)
     assert planned.stderr == ""
     assert not (tmp_path / "release.json").exists()
 
-    done = lkcloud("publish", release)
+    done = program("publish", release)
     [image] = [one["id"] for one in manifest(tmp_path)["images"]]
     assert done.stdout == f"aws/x86  us-east-1  {image}\n"
     assert "aws/x86: | publish-boot-ok bios\n" in done.stderr
     assert f"aws/x86: done: {image}\n" in done.stderr
     assert not re.search("error|hint|Traceback|warning", done.stderr)
 
-    [plan] = json.loads(lkcloud("publish", release, "--json", "--dry-run").stdout)
+    [plan] = json.loads(program("publish", release, "--json", "--dry-run").stdout)
     assert (plan["target"], plan["image"], plan["existing"]["id"]) == ("aws", "x86", image)
 
-    heard = [json.loads(line) for line in lkcloud("publish", release, "--events").stdout.splitlines()]
+    heard = [json.loads(line) for line in program("publish", release, "--events").stdout.splitlines()]
     assert [one["type"] for one in heard[:2]] == ["version", "job"]
     [promoted] = [one for one in heard if one.get("phase") == "promote"]
     assert (promoted["outcome"], promoted["id"]) == ("done", image)
 
-    quiet = lkcloud("--quiet", "publish", release, "--json", "-o", "elsewhere.json")
+    quiet = program("--quiet", "publish", release, "--json", "-o", "elsewhere.json")
     assert json.loads(quiet.stdout) == json.loads((tmp_path / "elsewhere.json").read_bytes()) == manifest(tmp_path)
     assert quiet.stderr == ""
 

@@ -38,36 +38,36 @@ def hint_of(done: "subprocess.CompletedProcess[str]") -> tuple[str, str]:
 
 
 @pytest.mark.usefixtures("aws")
-def test_an_image_lives_and_dies(lkcloud: Command, tiny: Path) -> None:
-    planned = json.loads(lkcloud("push", "aws", tiny, "--dry-run", "--json").stdout)
+def test_an_image_lives_and_dies(program: Command, tiny: Path) -> None:
+    planned = json.loads(program("push", "aws", tiny, "--dry-run", "--json").stdout)
     assert (planned["done"], planned["findings"]) == (False, [])
-    assert lkcloud("push", "aws", tiny, "--dry-run").stdout.startswith("+ tiny: 4.0 MiB")
+    assert program("push", "aws", tiny, "--dry-run").stdout.startswith("+ tiny: 4.0 MiB")
 
-    first = lkcloud("push", "aws", tiny)
+    first = program("push", "aws", tiny)
     assert first.stdout.startswith("ami-")
     image = first.stdout.strip()
     assert f"next: lkcloud test aws {image}" in first.stderr
 
-    again = lkcloud("push", "aws", tiny)
+    again = program("push", "aws", tiny)
     assert again.stdout == first.stdout
     assert "there already" in again.stderr
-    assert lkcloud("push", "aws", tiny, "--dry-run").stdout.startswith("= tiny")
+    assert program("push", "aws", tiny, "--dry-run").stdout.startswith("= tiny")
 
-    listed = json.loads(lkcloud("list", "aws", "--json").stdout)
+    listed = json.loads(program("list", "aws", "--json").stdout)
     assert [found["id"] for found in listed] == [image]
-    assert image in lkcloud("list", "aws").stdout
-    shown = json.loads(lkcloud("show", "aws", "tiny", "--json").stdout)
+    assert image in program("list", "aws").stdout
+    shown = json.loads(program("show", "aws", "tiny", "--json").stdout)
     assert shown["digest"] == planned["digest"] == listed[0]["digest"]
-    assert "snapshot:" in lkcloud("show", "aws", image).stdout
+    assert "snapshot:" in program("show", "aws", image).stdout
 
-    tested = lkcloud("test", "aws", image, "--expect", "command-line-boot-ok")
+    tested = program("test", "aws", image, "--expect", "command-line-boot-ok")
     assert "booted in" in tested.stdout
     assert "| command-line-boot-ok uefi" in tested.stderr
 
-    assert lkcloud("delete", "aws", image, "--dry-run").stdout.startswith(image)
-    lkcloud("delete", "aws", image, "--yes")
-    assert "nothing called" in lkcloud("delete", "aws", image, "--yes").stderr
-    assert lkcloud("list", "aws").stdout == ""
+    assert program("delete", "aws", image, "--dry-run").stdout.startswith(image)
+    program("delete", "aws", image, "--yes")
+    assert "nothing called" in program("delete", "aws", image, "--yes").stderr
+    assert program("list", "aws").stdout == ""
 
 
 @pytest.mark.usefixtures("aws")

@@ -58,25 +58,25 @@ def test_a_sandbox_of_its_own_takes_an_image_and_a_version(method: str, lkcloud:
 
 
 @pytest.mark.usefixtures("azure")
-def test_an_image_lives_and_dies(lkcloud: Command, tiny: Path) -> None:
-    planned = json.loads(lkcloud("push", "azure", tiny, "--dry-run", "--json").stdout)
+def test_an_image_lives_and_dies(program: Command, tiny: Path) -> None:
+    planned = json.loads(program("push", "azure", tiny, "--dry-run", "--json").stdout)
     assert (planned["done"], planned["findings"]) == (False, [])
-    assert lkcloud("list", "azure").stdout == ""
+    assert program("list", "azure").stdout == ""
 
-    first = lkcloud("push", "azure", tiny)
+    first = program("push", "azure", tiny)
     image = first.stdout.strip()
     assert first.stdout == f"{image}\n"
     assert f"next: lkcloud test azure {image}" in first.stderr
-    assert lkcloud("push", "azure", tiny).stdout == first.stdout
+    assert program("push", "azure", tiny).stdout == first.stdout
 
-    (listed,) = json.loads(lkcloud("list", "azure", "--json").stdout)
+    (listed,) = json.loads(program("list", "azure", "--json").stdout)
     assert (listed["id"], listed["name"], listed["digest"]) == (image, "tiny", planned["digest"])
-    tested = lkcloud("test", "azure", image, "--expect", "command-line-boot-ok")
+    tested = program("test", "azure", image, "--expect", "command-line-boot-ok")
     assert "| command-line-boot-ok uefi" in tested.stderr
 
-    lkcloud("delete", "azure", image, "--yes")
-    assert "nothing called" in lkcloud("delete", "azure", image, "--yes").stderr
-    assert lkcloud("list", "azure").stdout == ""
+    program("delete", "azure", image, "--yes")
+    assert "nothing called" in program("delete", "azure", image, "--yes").stderr
+    assert program("list", "azure").stdout == ""
 
 
 def test_a_version_leads_others_only_after_it_booted(azure: AzureStandIn, lkcloud: Command, tiny: Path) -> None:

@@ -20,25 +20,25 @@ def tiny(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("gcp")
-def test_an_image_lives_and_dies(lkcloud: Command, tiny: Path) -> None:
-    planned = json.loads(lkcloud("push", "gcp", tiny, "--dry-run", "--json").stdout)
+def test_an_image_lives_and_dies(program: Command, tiny: Path) -> None:
+    planned = json.loads(program("push", "gcp", tiny, "--dry-run", "--json").stdout)
     assert (planned["done"], planned["findings"]) == (False, [])
 
-    first = lkcloud("push", "gcp", tiny)
+    first = program("push", "gcp", tiny)
     assert first.stdout == "tiny\n"
     assert "next: lkcloud test gcp tiny" in first.stderr
-    again = lkcloud("push", "gcp", tiny)
+    again = program("push", "gcp", tiny)
     assert again.stdout == first.stdout
     assert "there already" in again.stderr
 
-    listed = json.loads(lkcloud("list", "gcp", "--json").stdout)
+    listed = json.loads(program("list", "gcp", "--json").stdout)
     assert [(found["id"], found["digest"]) for found in listed] == [("tiny", planned["digest"])]
-    tested = lkcloud("test", "gcp", "tiny", "--expect", "command-line-boot-ok")
+    tested = program("test", "gcp", "tiny", "--expect", "command-line-boot-ok")
     assert "| command-line-boot-ok uefi" in tested.stderr
 
-    lkcloud("delete", "gcp", "tiny", "--yes")
-    assert "nothing called" in lkcloud("delete", "gcp", "tiny", "--yes").stderr
-    assert lkcloud("list", "gcp").stdout == ""
+    program("delete", "gcp", "tiny", "--yes")
+    assert "nothing called" in program("delete", "gcp", "tiny", "--yes").stderr
+    assert program("list", "gcp").stdout == ""
 
 
 @pytest.mark.usefixtures("gcp")

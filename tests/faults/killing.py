@@ -8,26 +8,25 @@ wrong with the outcome (nothing).
 """
 
 import argparse
-import json
 import os
 import random
 import re
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 from lkcloud.disk import BLOCK
 from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud.sandbox.traffic import Seen, Traffic
 from tests.faults.grounds import GROUNDS, NAME, WORKERS, Ground
+from tests.forks import Forks, starting
 
 Phase = Literal["before", "after"]
 
@@ -93,6 +92,15 @@ class Collected:
         """Return it as a row of a table."""
         verdict = "; ".join(self.wrong) or ("ok" if self.killed else "ok (had ended before)")
         return f"{self.moment.words():12} {self.operation:28} {self.before:6}  {verdict}"
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A push that nobody kills: its OPERATIONS, in order, the bytes of data that it SENT, and how long it took."""
+
+    operations: tuple[str, ...]
+    sent: int
+    seconds: float
 
 
 HEAD = f"{'killed at':12} {'request':28} {'sent 1st':>9} {'kept':>9} {'sent 2nd':>9}  outcome (MiB)"
@@ -168,9 +176,9 @@ class Executioner:
 
 
 class Scene:
-    """A stand-in, a disk with RANDOM data in BLOCKS blocks, and a server of forked pushes."""
+    """A stand-in, a disk with RANDOM data in BLOCKS blocks, and pushes that FORKS starts."""
 
-    def __init__(self, folder: Path, way: str, *, blocks: int) -> None:
+    def __init__(self, folder: Path, way: str, *, blocks: int, forks: Forks) -> None:
         self.folder = folder
         self.disk = folder / "killed.raw"
         write_tiny_disk(self.disk, size=max(64, blocks) << 20, message=NAME)
@@ -182,9 +190,8 @@ class Scene:
         (folder / "cloud").mkdir()
         self.ground: Ground = GROUNDS[way](folder / "cloud")
         self.ground.cloud.start()
-        self._forks = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.forkserver"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._forks, self._server = forks, ("ready", way.partition("-")[0])
+        forks.prepare(self._server)  # how long a push takes does not count this
         self._runs = 0
 
     @property
@@ -193,30 +200,17 @@ class Scene:
         return self.ground.cloud.traffic
 
     def close(self) -> None:
-        """End the servers."""
-        self._pipe(self._forks.stdin).close()
-        self._forks.wait(10)
-        self._pipe(self._forks.stdout).close()
+        """End the stand-in."""
         self.ground.cloud.stop()
 
-    def requests(self, *, testing: bool = False) -> list[str]:
-        """Return the operations of a push that nobody kills; one that is TESTING boots its image."""
+    def whole(self, *, testing: bool = False) -> Whole:
+        """Return what is to be known of a push that nobody kills; one that is TESTING boots its image."""
         self._fresh()
         self.traffic.clear()
-        self._push(Executioner(Moment(number=-1)), testing=testing)
-        return self.traffic.operations()
-
-    def scratch(self) -> int:
-        """Return the bytes of data that a push sends which nobody kills."""
-        self.requests()
-        return self.traffic.received(*self.ground.data)
-
-    def seconds(self) -> float:
-        """Return how long a push takes that nobody kills."""
-        self._fresh()
         started = time.monotonic()
-        self._push(Executioner(Moment(number=-1)))
-        return time.monotonic() - started
+        self._push(Executioner(Moment(number=-1)), testing=testing)
+        seconds = time.monotonic() - started
+        return Whole(tuple(self.traffic.operations()), self.traffic.received(*self.ground.data), seconds)
 
     def kill(self, moment: Moment) -> Outcome:
         """Push in an empty cloud, kill that at MOMENT, push again and look at the outcome."""
@@ -270,20 +264,15 @@ class Scene:
 
     def _run(self, arguments: list[str], executioner: Executioner) -> int:
         self._runs += 1
-        order = {
-            "arguments": arguments,
-            "environment": {**self.ground.cloud.environment(), "LKCLOUD_STATE_DIR": str(self._state)},
-            "log": str(self.folder / f"run-{self._runs}"),
-        }
+        environment = {**os.environ, **self.ground.cloud.environment(), "LKCLOUD_STATE_DIR": str(self._state)}
+        log = self.folder / f"run-{self._runs}"
         self.traffic.hooks.append(executioner)
         try:
-            self._pipe(self._forks.stdin).write(json.dumps(order) + "\n")
-            self._pipe(self._forks.stdin).flush()
-            executioner.aim(int(self._pipe(self._forks.stdout).readline()))
+            executioner.aim(self._forks.start(self._server, arguments, environment, self.folder, log))
             if executioner.moment.seconds:
                 timer = threading.Timer(executioner.moment.seconds, executioner.kill, ["(a moment in time)"])
                 timer.start()
-            status = int(self._pipe(self._forks.stdout).readline())
+            status = self._forks.wait(self._server)
             if executioner.moment.seconds:
                 timer.cancel()
                 timer.join()
@@ -301,17 +290,12 @@ class Scene:
     def _last_words(self) -> str:
         return (self.folder / f"run-{self._runs}.err").read_text()[-300:]
 
-    @staticmethod
-    def _pipe(pipe: IO[str] | None) -> IO[str]:
-        assert pipe is not None
-        return pipe
-
 
 @contextmanager
-def scene(way: str, *, blocks: int) -> Iterator[Scene]:
+def scene(forks: Forks, way: str, *, blocks: int) -> Iterator[Scene]:
     """Open a scene in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
-        opened = Scene(Path(folder), way, blocks=blocks)
+        opened = Scene(Path(folder), way, blocks=blocks, forks=forks)
         try:
             yield opened
         finally:
@@ -326,17 +310,16 @@ def own_cache() -> Iterator[None]:
         yield
 
 
-def moments(opened: Scene, *, boundaries: bool, phases: tuple[Phase, ...], times: int, seed: int) -> Iterator[Moment]:
+def moments(whole: Whole, *, boundaries: bool, phases: tuple[Phase, ...], times: int, seed: int) -> Iterator[Moment]:
     """Yield every boundary of a push, in PHASES, and TIMES random moments of it."""
     if boundaries:
-        for number in range(1, len(opened.requests()) + 1):
+        for number in range(1, len(whole.operations) + 1):
             yield from (Moment(number=number, phase=phase) for phase in phases)
-    length = opened.seconds() if times else 0.0
     source = random.Random(seed)
-    yield from (Moment(seconds=source.uniform(0.01, length)) for _ in range(times))
+    yield from (Moment(seconds=source.uniform(0.01, whole.seconds)) for _ in range(times))
 
 
-def turning_points(requests: list[str]) -> Iterator[int]:
+def turning_points(requests: Sequence[str]) -> Iterator[int]:
     """Yield the numbers of the REQUESTS of a push after which the cloud, or what the push knows of it, is another.
 
     Of a request that comes many times in a row, the first and the last; of looks one after the other, the first.
@@ -358,10 +341,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     arguments = parser.parse_args()
     wrong = killed = every = 0
-    with own_cache(), scene(arguments.way, blocks=arguments.blocks or GROUNDS[arguments.way].blocks) as opened:
-        print(f"{arguments.way}, seed {arguments.seed}, from scratch:{mib(opened.scratch())} MiB\n{HEAD}")
+    blocks = arguments.blocks or GROUNDS[arguments.way].blocks
+    with own_cache(), starting() as forks, scene(forks, arguments.way, blocks=blocks) as opened:
+        whole = opened.whole()
+        print(f"{arguments.way}, seed {arguments.seed}, from scratch:{mib(whole.sent)} MiB\n{HEAD}")
         for moment in moments(
-            opened,
+            whole,
             boundaries=arguments.boundaries,
             phases=("before", "after"),
             times=arguments.random,

@@ -16,6 +16,7 @@ import pytest
 from lkcloud.sandbox.qemu import missing
 from tests.faults.grounds import GROUNDS
 from tests.faults.killing import Collected, Moment, Phase, Scene, own_cache, scene
+from tests.forks import Forks, starting
 
 PHASES: tuple[Phase, ...] = ("before", "after")
 
@@ -24,18 +25,13 @@ needs_qemu = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LKCLOUD_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-
-
 def collected(opened: Scene, *, times: int, seed: int) -> Iterator[Collected]:
     """Kill pushes at random until TIMES were killed, and collect what each has left.
 
     By turns at a moment in time, and before or after a request of a push that boots its image: how long that takes
     depends on what else the machine does, and a push that has ended before its moment was not killed.
     """
-    length, requests = opened.seconds(), len(opened.requests(testing=True))
+    length, requests = opened.whole().seconds, len(opened.whole(testing=True).operations)
     source, killed, tried = random.Random(seed), 0, 0
     while killed < times and tried < 4 * times:
         testing, tried = bool(tried % 2), tried + 1
@@ -51,12 +47,11 @@ def collected(opened: Scene, *, times: int, seed: int) -> Iterator[Collected]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("way", GROUNDS)
-def test_nothing_is_left_of_a_killed_upload(way: str) -> None:
+def test_nothing_is_left_of_a_killed_upload(way: str, forks: Forks) -> None:
     """The short form: a moment of a push, and the one at which the cloud has got the first part."""
-    with scene(way, blocks=GROUNDS[way].blocks) as opened:
-        length = opened.seconds()
+    with scene(forks, way, blocks=GROUNDS[way].blocks) as opened:
+        length = opened.whole().seconds
         first = opened.ground.data[0]
         for moment in (Moment(operation=first, phase="after"), Moment(seconds=0.6 * length)):
             outcome = opened.collect(moment)
@@ -65,11 +60,10 @@ def test_nothing_is_left_of_a_killed_upload(way: str) -> None:
 
 @needs_qemu
 @pytest.mark.timeout(900)
-@pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("way", ["aws-ebs", "gcp-resumable", "azure-disk", "azure-gallery"])
-def test_nothing_is_left_of_a_test_machine(way: str) -> None:
+def test_nothing_is_left_of_a_test_machine(way: str, forks: Forks) -> None:
     """The short form: one way to each kind of image."""
-    with scene(way, blocks=GROUNDS[way].blocks) as opened:
+    with scene(forks, way, blocks=GROUNDS[way].blocks) as opened:
         outcome = opened.collect(Moment(operation=opened.ground.launching, phase="after"), testing=True)
         assert outcome.killed
         assert outcome.before > 0
@@ -79,11 +73,10 @@ def test_nothing_is_left_of_a_test_machine(way: str) -> None:
 @needs_qemu
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("way", GROUNDS)
-def test_nothing_is_left_of_pushes_that_are_killed_at_random(way: str) -> None:
+def test_nothing_is_left_of_pushes_that_are_killed_at_random(way: str, forks: Forks) -> None:
     """The long form: 20 random moments, half of them in pushes that boot their image."""
-    with scene(way, blocks=GROUNDS[way].blocks) as opened:
+    with scene(forks, way, blocks=GROUNDS[way].blocks) as opened:
         outcomes = list(collected(opened, times=20, seed=20))
     assert [outcome.line() for outcome in outcomes if outcome.wrong] == []
     assert sum(outcome.killed for outcome in outcomes) == 20
@@ -97,7 +90,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     arguments = parser.parse_args()
     outcomes = []
-    with own_cache(), scene(arguments.way, blocks=GROUNDS[arguments.way].blocks) as opened:
+    blocks = GROUNDS[arguments.way].blocks
+    with own_cache(), starting() as forks, scene(forks, arguments.way, blocks=blocks) as opened:
         print(f"{arguments.way}, seed {arguments.seed}\n{'killed at':12} {'request':28} {'before':>6}  after")
         for outcome in collected(opened, times=arguments.random, seed=arguments.seed):
             outcomes.append(outcome)

@@ -8,11 +8,7 @@ import pytest
 
 from tests.faults.grounds import GROUNDS
 from tests.faults.killing import Moment, Outcome, Phase, Scene, moments, scene, turning_points
-
-
-@pytest.fixture
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LKCLOUD_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+from tests.forks import Forks
 
 
 def check(opened: Scene, moment: Moment, scratch: int) -> Outcome:
@@ -31,41 +27,38 @@ def check_all(opened: Scene, chosen: Iterable[Moment], scratch: int) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("way", GROUNDS)
-def test_killed_at_every_kind_of_request(way: str) -> None:
+def test_killed_at_every_kind_of_request(way: str, forks: Forks) -> None:
     """The short form: after some of the requests that make a difference."""
-    with scene(way, blocks=GROUNDS[way].blocks) as opened:
-        scratch = opened.scratch()
-        turning = list(turning_points(opened.requests()))
+    with scene(forks, way, blocks=GROUNDS[way].blocks) as opened:
+        whole = opened.whole()
+        turning = list(turning_points(whole.operations))
         chosen = sorted(random.Random(way).sample(turning, min(4, len(turning))))
-        check_all(opened, (Moment(number=number, phase="after") for number in chosen), scratch)
+        check_all(opened, (Moment(number=number, phase="after") for number in chosen), whole.sent)
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("way", GROUNDS)
-def test_killed_at_random(way: str) -> None:
+def test_killed_at_random(way: str, forks: Forks) -> None:
     """The short form: until it was killed once.
 
     How long a push takes depends on what else the machine does; one that has ended before its moment was not killed.
     """
-    with scene(way, blocks=2 * GROUNDS[way].blocks) as opened:
-        scratch = opened.scratch()
-        chosen = moments(opened, boundaries=False, phases=(), times=20, seed=20)
-        killed = (outcome for moment in chosen if (outcome := check(opened, moment, scratch)).killed)
+    with scene(forks, way, blocks=2 * GROUNDS[way].blocks) as opened:
+        whole = opened.whole()
+        chosen = moments(whole, boundaries=False, phases=(), times=20, seed=20)
+        killed = (outcome for moment in chosen if (outcome := check(opened, moment, whole.sent)).killed)
         assert next(killed).killed
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("way", GROUNDS)
-def test_killed_everywhere(way: str) -> None:
+def test_killed_everywhere(way: str, forks: Forks) -> None:
     """The long form: before and after every request, and at 20 random moments."""
     phases: tuple[Phase, ...] = ("before", "after")
-    with scene(way, blocks=GROUNDS[way].blocks) as opened:
-        scratch = opened.scratch()
-        check_all(opened, moments(opened, boundaries=True, phases=phases, times=0, seed=20), scratch)
-        for moment in moments(opened, boundaries=False, phases=(), times=20, seed=20):
-            check(opened, moment, scratch)
+    with scene(forks, way, blocks=GROUNDS[way].blocks) as opened:
+        whole = opened.whole()
+        check_all(opened, moments(whole, boundaries=True, phases=phases, times=0, seed=20), whole.sent)
+        for moment in moments(whole, boundaries=False, phases=(), times=20, seed=20):
+            check(opened, moment, whole.sent)
