@@ -5,8 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Tests wait for machines and clouds more than they compute: one more than there are processors.
 WORKERS ?= $(shell expr $$(nproc) + 1)
+# Tests start lkcloud hundreds of times: its bytecode is kept, also where the environment says that none shall be.
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-long fuzz lint format bench checkov docs lock setup clean
+.PHONY: demo test test-long fuzz lint types documents format bench checkov docs lock setup clean
 
 demo: setup  ## push a disk to clouds on this machine, by each of their ways, and boot what came of it
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
@@ -24,7 +26,12 @@ fuzz: setup  ## ten minutes of bytes that nobody meant for the readers of disks
 lint: setup  ## types, style, and documents that still say what the code does
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync types documents
+
+types: setup
 	@$(BIN)/mypy
+
+documents: setup
 	@$(BIN)/python docs/generate.py --check
 
 format: setup
