@@ -4,15 +4,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lkcloud.disk import Disk
 from lkcloud.errors import UsageError
-from lkcloud.formats import gce, ova, qcow2, qcow2_compressed, raw, vhd, vhd_dynamic, vhdx, vmdk, write
+from lkcloud.formats import gce, qcow2, raw, vhd, vhd_dynamic, write
 from lkcloud.formats.deflate import DEFAULT_LEVEL, LEVELS
 from lkcloud.formats.layout import Layout, Readable
-from lkcloud.formats.qcow2_compressed import Compressed, Compression
 from lkcloud.reporting import Meter
+
+if TYPE_CHECKING:
+    from lkcloud.formats.qcow2_compressed import Compressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class _Streamed:
 
 @dataclass(frozen=True, slots=True)
 class _Qcow2:
-    clusters: Compressed
+    clusters: "Compressed"
 
     @property
     def work(self) -> int:
@@ -134,12 +136,37 @@ def _job(layout: Layout) -> Job:
     return _Sparse(layout, sum(extent.length for extent in layout.data_ranges()))
 
 
-def _streamed(stream_of: Callable[[Readable, int], _Stream]) -> Callable[[Disk, int], Job]:
-    return lambda disk, level: _Streamed(stream_of(disk, level))
+# What only one format needs is loaded with it, so that the others start sooner.
 
 
-def _qcow2(compression: Compression) -> Callable[[Disk, int], Job]:
-    return lambda disk, level: _Qcow2(qcow2_compressed.compressed(write.Unscanned(disk), compression, level))
+def _vhdx(disk: Disk, level: int) -> Job:  # noqa: ARG001
+    from lkcloud.formats import vhdx
+
+    return _job(vhdx.dynamic(disk))
+
+
+def _vmdk(disk: Disk, level: int) -> Job:
+    from lkcloud.formats import vmdk
+
+    return _Streamed(vmdk.stream_optimized(disk, level))
+
+
+def _ova(disk: Disk, level: int) -> Job:
+    from lkcloud.formats import ova
+
+    return _Streamed(ova.appliance(disk, level))
+
+
+def _qcow2_zlib(disk: Disk, level: int) -> Job:
+    from lkcloud.formats.qcow2_compressed import Compression, compressed
+
+    return _Qcow2(compressed(write.Unscanned(disk), Compression.ZLIB, level))
+
+
+def _qcow2_zstd(disk: Disk, level: int) -> Job:
+    from lkcloud.formats.qcow2_compressed import Compression, compressed
+
+    return _Qcow2(compressed(write.Unscanned(disk), Compression.ZSTD, level))
 
 
 def _tarball(disk: Disk, level: int) -> Job:
@@ -152,7 +179,7 @@ FORMATS = (
     Format("raw", (".raw", ".img", ".bin"), "the disk as it is, sparse", _in_place(raw.layout)),
     Format("vhd", (".vhd",), "fixed VHD of whole MiB, as Azure takes it", _in_place(vhd.fixed)),
     Format("vhd-dynamic", (), "dynamic VHD: only the blocks of 2 MiB that hold data", _sparse(vhd_dynamic.dynamic)),
-    Format("vhdx", (".vhdx",), "dynamic VHDX: only the blocks of 1 MiB that hold data", _sparse(vhdx.dynamic)),
+    Format("vhdx", (".vhdx",), "dynamic VHDX: only the blocks of 1 MiB that hold data", _vhdx),
     Format("qcow2", (".qcow2",), "qcow2: only the clusters of 64 KiB that hold data", _sparse(qcow2.plain)),
     Format(
         "gce",
@@ -165,17 +192,17 @@ FORMATS = (
         "vmdk",
         (".vmdk",),
         "stream-optimised VMDK: only the grains of 64 KiB that hold data, compressed",
-        _streamed(vmdk.stream_optimized),
+        _vmdk,
         _DEFLATE,
     ),
-    Format("ova", (".ova",), "a machine and its disk as such a VMDK, for vSphere", _streamed(ova.appliance), _DEFLATE),
-    Format("qcow2-zlib", (), "qcow2 with its clusters compressed by deflate", _qcow2(Compression.ZLIB), _DEFLATE),
+    Format("ova", (".ova",), "a machine and its disk as such a VMDK, for vSphere", _ova, _DEFLATE),
+    Format("qcow2-zlib", (), "qcow2 with its clusters compressed by deflate", _qcow2_zlib, _DEFLATE),
     Format(
         "qcow2-zstd",
         (),
         "qcow2 with its clusters compressed by Zstandard: smaller and quicker, for QEMU 5.1 and later",
-        _qcow2(Compression.ZSTD),
-        Levels(qcow2_compressed.ZSTD_LEVELS, qcow2_compressed.ZSTD_DEFAULT_LEVEL),
+        _qcow2_zstd,
+        Levels(range(1, 20), 3),  # the default is also that of the library, and of qemu-img
     ),
 )
 

@@ -33,9 +33,6 @@ from lkcloud.formats.qcow2 import (
 )
 from lkcloud.reporting import Meter
 
-ZSTD_LEVELS = range(1, 20)
-ZSTD_DEFAULT_LEVEL = 3
-
 _COMPRESSED = 1 << 62
 _SECTORS_AT = 62 - (CLUSTER_BITS - 8)  # in an entry: below are the bits of the place, above those of the length
 _WINDOW = -12  # deflate without any frame that looks back 4 KiB, which is all that QEMU keeps of it (block/qcow2.c)
