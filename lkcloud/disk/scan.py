@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from lkcloud.disk.content import BLOCK, Content
 from lkcloud.disk.extent import Extents
+from lkcloud.disk.memory import aligned
 from lkcloud.reporting import Meter
 from lkcloud.workers import in_order
 
@@ -83,21 +84,22 @@ def find_content(readinto: ReadInto, size: int, where: Extents, meter: Meter | N
     return Extents(bounds), Content(size, indexes, bytes(hashes))
 
 
-def append_data(data: bytes | bytearray, length: int, offset: int, bounds: "array[int]") -> None:
-    """Append to BOUNDS where the first LENGTH (up to PIECE) bytes of DATA, which stand at OFFSET, are not zero.
+def append_data(data: bytes | bytearray, length: int, offset: int, bounds: "array[int]", *, begin: int = 0) -> None:
+    """Append to BOUNDS where the LENGTH (up to PIECE) bytes of DATA from BEGIN on, which stand at OFFSET, are not zero.
 
     From large to small: whole pieces of zeros and whole pages of data are the two common cases.
     """
-    if data.startswith(_zeros(length)):
+    if data.startswith(_zeros(length), begin):
         return
     start = -1  # of the data that has not been appended
     # startswith with an offset is a memcmp in place; a slice would copy and a memoryview compare by element.
     for chunk in range(0, length, _CHUNK):
         chunk_end = min(chunk + _CHUNK, length)
-        is_zero = data.startswith(_ZERO_CHUNK if chunk_end - chunk == _CHUNK else _zeros(chunk_end - chunk), chunk)
+        zeros = _ZERO_CHUNK if chunk_end - chunk == _CHUNK else _zeros(chunk_end - chunk)
+        is_zero = data.startswith(zeros, begin + chunk)
         for page in range(chunk, chunk + PAGE if is_zero else chunk_end, PAGE):
-            page_end = page + PAGE
-            if is_zero or data.startswith(_ZERO_PAGE if page_end <= length else _zeros(length - page), page):
+            zeros = _ZERO_PAGE if page + PAGE <= length else _zeros(length - page)
+            if is_zero or data.startswith(zeros, begin + page):
                 if start >= 0:
                     _append(bounds, offset + start, offset + page)
                     start = -1
@@ -126,8 +128,8 @@ def _survey(readinto: ReadInto, size: int, where: Extents, align: int, *, hashin
 
 
 def _look(readinto: ReadInto, batch: "array[int]", *, hashing: bool) -> _Found:
-    buffer = bytearray(PIECE)
-    view = memoryview(buffer)
+    buffer, begin = aligned(PIECE)
+    view = memoryview(buffer)[begin:]
     surveyed, bounds, indexes, hashes = 0, array("Q"), array("Q"), bytearray()
     for extent in Extents(batch):
         surveyed += extent.length
@@ -135,7 +137,7 @@ def _look(readinto: ReadInto, batch: "array[int]", *, hashing: bool) -> _Found:
             length = min(PIECE, extent.end - offset)
             readinto(offset, view[:length])
             data: array[int] = array("Q")
-            append_data(buffer, length, offset, data)
+            append_data(buffer, length, offset, data, begin=begin)
             if hashing:
                 for index in _blocks(data):
                     start = index * BLOCK - offset

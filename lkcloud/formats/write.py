@@ -11,6 +11,7 @@ from threading import Lock
 
 from lkcloud.disk import Disk, Extent, scan
 from lkcloud.disk.extent import Extents
+from lkcloud.disk.memory import aligned
 from lkcloud.formats import gzip_member
 from lkcloud.formats.append import appending, write_all
 from lkcloud.formats.gzip_member import Deflated
@@ -64,8 +65,8 @@ def write_sparse(layout: Layout, file: int, meter: Meter) -> int:
     lock = Lock()
 
     def work() -> int:
-        buffer, written = bytearray(_PIECE), 0
-        view = memoryview(buffer)
+        buffer, begin = aligned(_PIECE)
+        view, written = memoryview(buffer)[begin:], 0
         try:
             while True:
                 with lock:
@@ -74,7 +75,7 @@ def write_sparse(layout: Layout, file: int, meter: Meter) -> int:
                     return written
                 layout.readinto(piece.offset, view[: piece.length])
                 data: array[int] = array("Q")
-                scan.append_data(buffer, piece.length, 0, data)
+                scan.append_data(buffer, piece.length, 0, data, begin=begin)
                 for extent in Extents(data):
                     write_all(file, view[extent.offset : extent.end], piece.offset + extent.offset)
                     written += extent.length
