@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
+from lkcloud.disk.memory import aligned
 from lkcloud.formats.layout import Readable
 from lkcloud.reporting import Meter
 from lkcloud.workers import in_order
@@ -46,12 +47,12 @@ def compressed_clusters(disk: Readable, size: int, compress: Compress, meter: Me
     zeros = bytes(size)
 
     def work(indexes: "array[int]") -> Batch:
-        buffer = bytearray(len(indexes) * size)
-        length = _read(disk, size, indexes, buffer)
-        view, found, packed = memoryview(buffer), array("Q"), []
+        buffer, begin = aligned(len(indexes) * size)
+        view, found, packed = memoryview(buffer)[begin:], array("Q"), []
+        length = _read(disk, size, indexes, view)
         for place, index in enumerate(indexes):
             start = place * size
-            if not buffer.startswith(zeros, start):  # with an offset it is a memcmp in place
+            if not buffer.startswith(zeros, begin + start):  # with an offset it is a memcmp in place
                 found.append(index)
                 packed.append(compress(index, view[start : start + size]))
         return Batch(found, packed, length)
@@ -62,9 +63,9 @@ def compressed_clusters(disk: Readable, size: int, compress: Compress, meter: Me
             yield batch
 
 
-def _read(disk: Readable, size: int, indexes: "array[int]", buffer: bytearray) -> int:
-    """Read the clusters at INDEXES, one after the other, into BUFFER, neighbours at once; return how many bytes."""
-    view, total, place = memoryview(buffer), 0, 0
+def _read(disk: Readable, size: int, indexes: "array[int]", view: memoryview) -> int:
+    """Read the clusters at INDEXES, one after the other, into VIEW, neighbours at once; return how many bytes."""
+    total, place = 0, 0
     while place < len(indexes):
         first = place
         while place < len(indexes) and indexes[place] - indexes[first] == place - first:
