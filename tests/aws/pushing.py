@@ -19,6 +19,7 @@ from lkcloud_aws.session import Session
 from lkcloud_aws.snapshot_import import SnapshotImport
 from lkcloud_aws.snapshots import Snapshot
 from lkcloud_aws.validation import gib
+from tests.holes import PIECE, pieces
 
 DiskMaker = Callable[..., Disk]
 
@@ -67,16 +68,12 @@ def assert_same_bytes(stand_in: AwsStandIn, snapshot_id: str, disk: Disk) -> Non
     """Compare a snapshot with the disk it was made from; what the volume has more is zeros."""
     stored = stand_in.snapshot_file(snapshot_id)
     # A stand-in's file is as long as what was written, or as the volume.
-    length = stored.stat().st_size
-    assert length <= gib(disk.size) << 30
+    assert stored.stat().st_size <= gib(disk.size) << 30
     with stored.open("rb") as file, disk.path.open("rb") as expected:
-        position, piece = 0, 8 << 20
-        while position < max(disk.size, length):
-            have, want = file.read(piece), expected.read(piece)
-            if have != want:
-                longest = max(len(have), len(want))
-                assert have.ljust(longest, b"\0") == want.ljust(longest, b"\0"), f"differs after byte {position}"
-            position += piece
+        while want := expected.read(PIECE):
+            have = file.read(len(want))
+            assert have.ljust(len(want), b"\0") == want, f"differs before byte {expected.tell()}"
+        assert all(file.read(length) == bytes(length) for length in pieces(file))
 
 
 def refuse(stand_in: AwsStandIn, operation: str, error: ApiError, times: int = 1) -> None:

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a push is killed: a stand-in, how to push there, and what one push that nobody killed would have left."""
 
-import errno
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import boto3
 
@@ -22,12 +20,11 @@ from lkcloud_azure.sandbox.vm_machine import Machine
 from lkcloud_gcp.sandbox import GcpStandIn
 from tests.faults import remains
 from tests.faults.remains import BUCKET
+from tests.holes import PIECE, pieces
 
 NAME = "killed"
 WORKERS = 4
 """Few enough for a small push to have more parts."""
-
-_PIECE = 1 << 20
 
 
 class Cloud(Protocol):
@@ -273,24 +270,7 @@ GROUNDS: Mapping[str, type[AwsEbs | AwsImport | GcpComposite | GcpResumable | Az
 def same_bytes(disk: Path, snapshot: Path) -> bool:
     """Tell whether SNAPSHOT holds the bytes of DISK and then zeros."""
     with disk.open("rb") as wanted, snapshot.open("rb") as found:
-        while want := wanted.read(_PIECE):
+        while want := wanted.read(PIECE):
             if found.read(len(want)) != want:
                 return False
-        # A volume has whole GiB, nearly all of them holes.
-        return all(found.read(length) == bytes(length) for length in _pieces(found))
-
-
-def _pieces(file: IO[bytes]) -> Iterator[int]:
-    """Go through the data behind where FILE stands, and yield how long each piece is; holes, of zeros, are left out."""
-    at, end = file.tell(), file.seek(0, os.SEEK_END)
-    while at < end:
-        try:
-            at = file.seek(at, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno != errno.ENXIO:  # that is: there is no more data
-                raise
-            return
-        hole = file.seek(at, os.SEEK_HOLE)
-        file.seek(at)
-        yield (length := min(_PIECE, hole - at))
-        at += length
+        return all(found.read(length) == bytes(length) for length in pieces(found))
