@@ -98,7 +98,7 @@ class Compressed:
         write_all(file, opening, 0)
         os.truncate(file, end * CLUSTER)
         others = len(opening) + 8 * len(first_level) + 8 * blocks + 2 * end
-        return Size(end * CLUSTER, appender.position - start * CLUSTER + others)
+        return Size(end * CLUSTER, appender.position - start * CLUSTER - packer.holes + others)
 
 
 def compressed(disk: Readable, compression: Compression, level: int) -> Compressed:
@@ -133,10 +133,11 @@ class _Packer:
     """Writes clusters, those that shrank one behind the other and the others each at a whole cluster, and counts.
 
     FILE is that of APPENDER, which stands at a whole cluster. Tables of the second level are written when they are
-    complete, like a cluster that did not shrink, and FIRST_LEVEL leads to them.
+    complete, like a cluster that did not shrink, and FIRST_LEVEL leads to them. HOLES counts bytes that were left out.
     """
 
     def __init__(self, file: int, appender: Appender, first_level: "array[int]") -> None:
+        self.holes = 0
         self._file = file
         self._appender = appender
         self._first_level = first_level
@@ -160,9 +161,7 @@ class _Packer:
 
     def finish(self) -> None:
         """Write the last table. Raises OSError."""
-        end = bytearray()
-        self._end_table(end)
-        self._appender.append(end)
+        self._end_table(bytearray())
 
     def count_block(self, number: int, end: int) -> bytes:
         """Return a block of counts, of a file of END clusters of which all that are not data are used once."""
@@ -174,14 +173,25 @@ class _Packer:
         return big_endian(counts)
 
     def _end_table(self, end: bytearray) -> None:
-        """Append the table of the second level to END, if anything is in it, and begin the next one."""
-        if self._entries:
-            table = big_endian(self._entries).ljust(CLUSTER, b"\0")
-            self._first_level[self._table] = self._whole(table, end)
-            self._entries = array("Q")
+        """Write END and the table of the second level, if anything is in it, and begin the next one.
+
+        What the table has before its first entry in use and behind its last is left a hole.
+        """
+        if not self._entries:
+            return
+        self._first_level[self._table] = self._whole(b"", end)
+        self._appender.append(end)
+        end.clear()
+        table = big_endian(self._entries)
+        used = table.lstrip(b"\0")  # the first byte of an entry is never zero
+        self._appender.position += len(table) - len(used)
+        self._appender.append(used)
+        self._appender.position += CLUSTER - len(table)
+        self.holes += CLUSTER - len(used)
+        self._entries = array("Q")
 
     def _whole(self, data: bytes, end: bytearray) -> int:
-        """Append DATA to END, which is not written yet, at the next whole cluster; return its entry."""
+        """Append DATA to END, which is not written yet, at the next whole cluster, all its own; return its entry."""
         position = self._appender.position + len(end)
         room = -position % CLUSTER
         if room:
