@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What LinuxKit's builds put out boots as a disk, by BIOS and by UEFI, and over the network."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from lkcloud.sandbox.firmware import find
 from lkcloud.sandbox.tinydisk import write_esp_disk
 from tests.assemble.builds import iso_bios, iso_efi, kernel_and_initrd
 from tests.cli.conftest import Command
-from tests.images import LINUX_SAYS
+from tests.images import COMMAND_LINE, LINUX_SAYS, SAY_AND_POWER_OFF
 
 # Linux boots in some of them, and others may boot beside it.
 pytestmark = pytest.mark.timeout(900)
@@ -32,8 +33,14 @@ IPXE = Path("/usr/lib/ipxe/ipxe.efi")
 OPTION_ROM = Path("/usr/lib/ipxe/qemu/pxe-virtio.rom")
 
 
+WORDS = 'p="b  c" x=$y#z;{v} #w u=*'
+"""What loaders could take for their own."""
+
+
 def os_kernel(folder: Path) -> Path:
-    return kernel_and_initrd(folder, real=True)
+    """It shows its command line, which begins and ends with a quotation mark."""
+    script = f"busybox cat /proc/cmdline > /dev/console{SAY_AND_POWER_OFF}"
+    return kernel_and_initrd(folder, real=True, script=script, line=f'"q=r" {COMMAND_LINE} {WORDS} "last=d e"')
 
 
 def os_bios(folder: Path) -> Path:
@@ -44,12 +51,18 @@ def os_efi(folder: Path) -> Path:
     return iso_efi(folder / "os.iso")
 
 
-@pytest.mark.parametrize("make", [os_kernel, os_bios, os_efi])
-def test_it_boots_by_bios_and_by_uefi(lkcloud: Command, tmp_path: Path, make: Callable[[Path], Path]) -> None:
-    done = lkcloud("push", "local", make(tmp_path), "--test", "--expect", f"{LINUX_SAYS}.*firmware=uefi")
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [(os_kernel, re.escape('b  c" x=$y#z;{v} #w u=* "last=d e"')), (os_bios, ""), (os_efi, "")],
+)
+def test_it_boots_by_bios_and_by_uefi(
+    lkcloud: Command, tmp_path: Path, make: Callable[[Path], Path], words: str
+) -> None:
+    expect = ("--expect", words) if words else ()
+    done = lkcloud("push", "local", make(tmp_path), "--test", *expect, "--expect", f"{LINUX_SAYS}.*firmware=uefi")
     assert done.stdout == "os\n"
     assert "assemble " in done.stderr
-    lkcloud("test", "local", "os", "--firmware", "bios", "--expect", f"{LINUX_SAYS}.*firmware=bios")
+    lkcloud("test", "local", "os", "--firmware", "bios", *expect, "--expect", f"{LINUX_SAYS}.*firmware=bios")
 
 
 def test_a_system_finds_the_rest_of_its_iso(lkcloud: Command, tmp_path: Path) -> None:

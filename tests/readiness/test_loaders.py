@@ -70,13 +70,13 @@ menuentry "first" {
 }
 submenu "more" {
   menuentry "second" {
-    linux ($root)/two $options "x y" ${unknown}
+    linux ($root)/two $options "x y" '$z' "it's" ${unknown}
     initrd ($root)/early.cpio ($root)/two.img
   }
 }
 """
     first = grub.Configuration(text).entries[0]
-    assert first == MenuEntry("two", ("early.cpio", "two.img"), "console=ttyS0 quiet x y", complete=False)
+    assert first == MenuEntry("two", ("early.cpio", "two.img"), 'console=ttyS0 quiet "x y" $z it\'s', complete=False)
 
 
 def test_grub_with_the_entries_of_fedora() -> None:
@@ -105,6 +105,8 @@ def test_the_entry_that_systemd_boot_starts() -> None:
     assert order("default os-1.9\n")[0] == "os-1.9.conf"
     assert loader_entries.entry("title x\nefi /EFI/tool.efi\n") == MenuEntry("EFI/tool.efi", (), "")
     assert loader_entries.entry("# linux /x\ntitle nothing\n") is None
+    assert loader_entries.entry('linux\t/x\noptions "a b"\n') == MenuEntry("x", (), "a b")
+    assert loader_entries.entry('linux /x\noptions ""a b" "c d""\n') == MenuEntry("x", (), '"a b" "c d"')
 
 
 def test_syslinux_as_linuxkit_writes_it() -> None:

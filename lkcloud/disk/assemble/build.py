@@ -45,8 +45,8 @@ _CD_ROOT = re.compile(r"(?<!\S)root=/dev/(?:sr0|cdrom)(?!\S)")
 _LONGER_ROOT = len("PARTUUID=") + 36
 """Bytes that such a command line grows by at most."""
 
-_LONGEST_COMMAND_LINE = {"x86_64": 2047, "arm64": 2047}
-"""Bytes: COMMAND_LINE_SIZE of both, without the zero at its end; what is longer the kernel cuts off, or panics."""
+_LONGEST_COMMAND_LINE = 2047
+"""Bytes: COMMAND_LINE_SIZE of x86 and of arm64, without the zero at its end. Of what is longer the end is lost."""
 
 
 def architecture_of(kernel: File) -> Architecture | None:
@@ -82,6 +82,7 @@ def build(
     paths = (_KERNEL, *(f"/initrd{number or ''}.img" for number in range(len(contents.initrds))))
     boot_files: dict[str, Content] = {path[1:]: file for path, file in zip(paths, files, strict=True)}
     _check(contents, firmware, architecture)
+    _check_length(contents.command_line, paths[1:], firmware)
     _volume_size(boot_files)  # what cannot fit is not read first
     medium = contents.medium
     meter.expect(2 * sum(file.size for file in files) + (medium.size if medium else 0))
@@ -119,21 +120,27 @@ def _guids(files: Iterable[File], command_line: str, firmware: tuple[Firmware, .
 
 
 def _check(contents: Contents, firmware: tuple[Firmware, ...], architecture: Architecture) -> None:
-    command_line = contents.command_line
     if "uefi" in firmware and contents.kernel.read(0, 2) != b"MZ":
         raise UnusableImage(
             "the kernel cannot be started by UEFI",
-            hint="build it with CONFIG_EFI_STUB, or make a disk for BIOS alone: --boots-by bios",
+            hint="build it with CONFIG_EFI_STUB"
+            + (", or make a disk for BIOS alone: --boots-by bios" if architecture == "x86_64" else ""),
         )
-    if any(not letter.isprintable() for letter in command_line):
-        raise UnusableImage(
-            "the kernel's command line has characters that cannot be printed", hint="give it on one line, in plain text"
-        )
+    if any(not letter.isprintable() for letter in contents.command_line):
+        raise UnusableImage("the kernel's command line has characters that cannot be printed", hint="use plain text")
+
+
+def _check_length(command_line: str, initrds: tuple[str, ...], firmware: tuple[Firmware, ...]) -> None:
     length = len(command_line.encode()) + (_LONGER_ROOT if _CD_ROOT.search(command_line) else 0)
-    most = _LONGEST_COMMAND_LINE[architecture]
+    in_front = max(
+        len(grub.in_front(_KERNEL)) if "bios" in firmware else 0,
+        len(systemd_boot.in_front(initrds)) if "uefi" in firmware else 0,
+    )
+    most = _LONGEST_COMMAND_LINE - in_front
     if length > most:
         raise UnusableImage(
-            f"the kernel's command line has {length} bytes, and a kernel takes {most}", hint="make it shorter"
+            f"the kernel's command line has {length} bytes, and at most {most} come through to it",
+            hint="make it shorter",
         )
 
 

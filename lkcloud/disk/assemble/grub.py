@@ -62,6 +62,11 @@ def images() -> tuple[Path, ...]:
     return tuple(folder / name for name in names)
 
 
+def in_front(kernel: str) -> str:
+    """Return what GRUB puts in front of the command line of KERNEL."""
+    return f"BOOT_IMAGE={kernel} "
+
+
 def configuration(kernel: str, initrds: tuple[str, ...], command_line: str) -> str:
     """Return what starts KERNEL with INITRDS, absolute paths, and COMMAND_LINE.
 

@@ -37,12 +37,19 @@ def loader_files(
     """
     lines = ["title Linux", f"linux {kernel}", *(f"initrd {initrd}" for initrd in initrds)]
     if command_line:
-        lines.append(f"options {command_line}")
+        # Quotes around the whole of a value are taken away, and the kernel shall see those of its words.
+        quoted = command_line.startswith('"') and command_line.endswith('"')
+        lines.append(f'options "{command_line}"' if quoted else f"options {command_line}")
     return {
         _NAMES[architecture].on_partition: loader(architecture).read_bytes(),
         "loader/loader.conf": b"timeout 0\n",
         "loader/entries/linux.conf": "\n".join((*lines, "")).encode(),
     }
+
+
+def in_front(initrds: tuple[str, ...]) -> str:
+    """Return what systemd-boot puts in front of a command line for INITRDS: Linux before 5.7 finds them by that."""
+    return "".join(f"initrd={initrd} " for initrd in initrds)
 
 
 def loader(architecture: Architecture) -> Path:

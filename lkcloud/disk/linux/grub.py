@@ -12,6 +12,8 @@ from types import MappingProxyType
 from lkcloud.disk.linux.menus import MOST_ENTRIES, MenuEntry
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_QUOTED = re.compile(r"\"(?:\\.|[^\"\\])*\"|'[^']*'")
+_DOLLAR = "\0"  # one between single quotes, which begins no variable
 _DEVICE = re.compile(r"^\([^/]*")
 _MOST_LINES = 20_000
 _LONGEST_LINE, _LONGEST_VALUE = 16_384, 4_096  # variables of variables must not double for ever
@@ -63,9 +65,10 @@ class Configuration:
             known = known and name in self.variables
             return self.variables.get(name, "")
 
-        return _VARIABLE.sub(value, text), known
+        return _VARIABLE.sub(value, text).replace(_DOLLAR, "$"), known
 
     def _line(self, line: str) -> None:
+        line = _QUOTED.sub(lambda one: one[0].replace("$", _DOLLAR) if one[0].startswith("'") else one[0], line)
         try:
             words = shlex.split(line, comments=True)
         except ValueError:
@@ -89,7 +92,8 @@ class Configuration:
             self.uses_entries = True
         elif (command in _KERNEL_COMMANDS or command.startswith("linux$")) and rest:
             path, _ = self.expand(rest[0])
-            options, known = self.expand(" ".join(rest[1:]))
+            # Words with blanks have quotes for the kernel, whichever the configuration has.
+            options, known = self.expand(" ".join(f'"{word}"' if " " in word else word for word in rest[1:]))
             self._kernel = _plain(path), options.strip(), known
             self._initrds = []
         elif command in _INITRD_COMMANDS or command.startswith("initrd$"):

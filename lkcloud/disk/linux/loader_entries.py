@@ -17,9 +17,13 @@ def entry(text: str, expand: Callable[[str], tuple[str, bool]] | None = None) ->
     """Return the entry that TEXT is, None if it starts no kernel; EXPAND replaces variables as GRUB does."""
     fields: dict[str, list[str]] = {}
     for line in text.splitlines():
-        name, _, value = line.strip().partition(" ")
+        name, value = (*line.split(None, 1), "", "")[:2]
+        value = value.strip()
+        # systemd-boot takes such quotes away, and GRUB does not.
+        if not expand and len(value) > 1 and value[0] == value[-1] == '"':
+            value = value[1:-1]
         if value and not name.startswith("#"):
-            fields.setdefault(name, []).append(value.strip())
+            fields.setdefault(name, []).append(value)
     kernels = fields.get("linux") or fields.get("efi") or fields.get("uki") or []
     if not kernels:
         return None
