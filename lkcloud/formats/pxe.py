@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a machine boots over the network: kernel and initramfs of a disk, and a script for iPXE that starts them.
 
-Source: https://ipxe.org/scripting and https://ipxe.org/cmd/kernel
+Source: https://ipxe.org/scripting, https://ipxe.org/cmd/kernel, and for what ends a command src/core/exec.c and
+src/image/script.c of iPXE.
 """
 
 from lkcloud.disk.inspect.look import inspect
@@ -13,7 +14,7 @@ from lkcloud.formats.layout import Readable
 
 SCRIPT = "boot.ipxe"
 _KERNEL = "vmlinuz"
-_OPERATORS = ("&&", "||")
+_OPERATORS = ("&&", "||", ";")
 
 
 def netboot(disk: Readable) -> tuple[NewFile, ...]:
@@ -40,10 +41,12 @@ def netboot(disk: Readable) -> tuple[NewFile, ...]:
 
 
 def _script(initrds: list[str], command_line: CommandLine) -> str:
-    text = command_line.text
-    if "${" in text or any(word in _OPERATORS for word in text.split()):
+    text = command_line.without_initrd
+    words = text.split()
+    if "${" in text or text.endswith("\\") or any(word in _OPERATORS or word.startswith("#") for word in words):
         raise UnusableImage(
-            "iPXE takes `${`, `&&` and `||` in the kernel's command line for its own",
+            "iPXE takes `${`, `&&`, `||`, `;`, words that begin with `#` and a backslash at the end of the kernel's "
+            "command line for its own",
             hint="give another command line with --cmdline",
         )
     # With UEFI, Linux before 5.7 finds its initramfs by this name alone; others pass over it.

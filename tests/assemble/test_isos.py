@@ -14,6 +14,7 @@ from lkcloud.disk.inspect import inspect
 from lkcloud.disk.linux.boot import Boot
 from lkcloud.disk.linux.system import look_for_linux
 from lkcloud.errors import LkcloudError, UnusableImage, UsageError
+from lkcloud.reporting import Silent
 from lkcloud.sandbox.tinydisk.machine_code import efi_program
 from tests.assemble.builds import need_loaders, small_kernel
 from tests.readiness.isos import INITRD, LINE, efi_volume, linuxkit_bios, linuxkit_efi, written, xorriso
@@ -136,6 +137,38 @@ def test_what_boots_as_a_cd_alone_and_cannot_be_put_together(tmp_path: Path, mak
         open_disk(make(tmp_path))
     assert message in caught.value.message
     assert "--initrd" in caught.value.hint
+
+
+def test_what_a_kernel_without_a_menu_is_told_can_be_said(tmp_path: Path) -> None:
+    with open_disk(without_a_menu(tmp_path), wanted=Wanted(command_line="mine")) as disk:
+        assert line_of(disk) == "mine"
+        assert boot_of(disk).initramfs[0].read(0, 10) == b"initrd"
+
+
+def test_the_initramfs_is_not_named_twice(tmp_path: Path) -> None:
+    """ISOLINUX takes it from among the words for the kernel, where a stub for UEFI would look for it as well."""
+    menu = b"default x\nlabel x\nkernel /vmlinuz\nappend a initrd=/initrd.gz --- b\n"
+    files = {"vmlinuz": small_kernel(), "initrd.gz": b"initrd", "isolinux/isolinux.cfg": menu, "isolinux.bin": b"x"}
+    boot = ("-b", "isolinux.bin", "-no-emul-boot", "-boot-load-size", "4")
+    with open_disk(xorriso(tmp_path / "os.iso", written(tmp_path / "tree", files), *boot)) as disk:
+        assert line_of(disk) == "a --- b"
+        assert boot_of(disk).initramfs[0].read(0, 10) == b"initrd"
+
+
+def test_what_could_not_be_worked_out_is_warned_of(tmp_path: Path) -> None:
+    warnings: list[str] = []
+
+    class Voice(Silent):
+        def warn(self, text: str) -> None:
+            warnings.append(text)
+
+    menu = b"menuentry x {\n linux /vmlinuz a ${unknown} b\n}\n"
+    tree = written(tmp_path / "tree", {"vmlinuz": small_kernel(), "boot/grub/grub.cfg": menu})
+    efi_volume(tree / "boot.img", {"BOOTX64.EFI": efi_program("x")})
+    with open_disk(xorriso(tmp_path / "os.iso", tree, "-e", "boot.img", "-no-emul-boot"), reporter=Voice()) as disk:
+        assert line_of(disk).split() == ["a", "b"]
+    assert len(warnings) == 1
+    assert "--cmdline" in warnings[0]
 
 
 def test_an_iso_has_its_own_initramfs(tmp_path: Path) -> None:

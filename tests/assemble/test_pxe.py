@@ -58,12 +58,21 @@ def test_several_initramfs_and_none(build: Path, tmp_path: Path) -> None:
     assert (tmp_path / "none/boot.ipxe").read_text() == "#!ipxe\nkernel vmlinuz\nboot\n"
 
 
+def test_words_that_it_takes_as_they_are(build: Path, tmp_path: Path) -> None:
+    line = 'initrd=/boot/x.img a="b c" d;e f#g $h {i} "j"'
+    write(build, tmp_path / "net", Wanted(command_line=line))
+    script = (tmp_path / "net/boot.ipxe").read_text()
+    assert script.splitlines()[1] == "kernel vmlinuz initrd=initrd.img " + line.partition(" ")[2]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("root=/dev/vda2", "its root file system is on the disk"),
         ("a=${ip}", "iPXE takes"),
         ("a || b", "iPXE takes"),
+        ("a ; b", "iPXE takes"),
+        ("a #b", "iPXE takes"),
     ],
 )
 def test_what_cannot_start_over_the_network(build: Path, tmp_path: Path, line: str, message: str) -> None:

@@ -17,7 +17,9 @@ from lkcloud.disk.detect import KERNEL_ENDING
 from lkcloud.disk.disk import Disk
 from lkcloud.disk.identity import Identity
 from lkcloud.disk.inspect.facts import Architecture, Firmware
-from lkcloud.disk.linux.iso_image import IsoImage, look_into_iso
+from lkcloud.disk.inspect.window import printable
+from lkcloud.disk.linux.boot import Boot
+from lkcloud.disk.linux.iso_image import look_into_iso
 from lkcloud.errors import ImageChanged, UnusableImage, UsageError
 from lkcloud.formats.vhd import source_date
 from lkcloud.reporting import Meter, Reporter
@@ -26,6 +28,7 @@ _INITRD_ENDING, _COMMAND_LINE_ENDING = "-initrd.img", "-cmdline"
 """What LinuxKit's output `kernel+initrd` is called, each behind the name of the build."""
 
 _MOST_COMMAND_LINE = 64 * 1024
+_BLANKS = str.maketrans("\t\n\v\f\r", " " * 5)
 
 
 def from_kernel(disk: Disk, wanted: Wanted, reporter: Reporter) -> Disk:
@@ -43,7 +46,7 @@ def from_kernel(disk: Disk, wanted: Wanted, reporter: Reporter) -> Disk:
                 "what the kernel is told with --cmdline (without an initramfs: only that)",
             )
         initrds = tuple(opened.enter_context(_opened(path)) for path in paths or ())
-        contents = Contents(_FileOfDisk(disk), initrds, " ".join((command_line or "").split("\n")).strip())
+        contents = Contents(_FileOfDisk(disk), initrds, _one_line(command_line or ""))
         return _assembled(disk, contents, wanted.firmware, initrds, reporter)
 
 
@@ -57,32 +60,48 @@ def from_iso(disk: Disk, wanted: Wanted, reporter: Reporter) -> Disk | None:
     if iso is None or ("uefi" in iso.hybrid and not wanted):
         return None
     boot = iso.boot
-    if boot is None or boot.kernel is None or boot.command_line is None or boot.missing:
+    line = _told(boot, wanted) if boot else None
+    if boot is None or boot.kernel is None or line is None or boot.missing:
         if not wanted and (iso.hybrid or not (iso.bios or iso.efi_image)):
             return None
-        raise UnusableImage(f"{disk.path} is an ISO that boots as a CD, {_lacking(iso)}", hint=_NO_KERNEL_HINT)
+        lack, hint = _lacking(boot)
+        raise UnusableImage(f"{disk.path} is an ISO that boots as a CD, and {lack}", hint=hint)
     if wanted.initrds is not None:
         raise UsageError("--initrd is for a kernel, and an ISO has its own", hint="leave --initrd out")
-    line = boot.command_line.text if wanted.command_line is None else wanted.command_line
+    if wanted.command_line is None and boot.command_line and not boot.command_line.complete:
+        reporter.warn(f"the kernel is told no more than could be worked out (see --cmdline): {printable(line)}")
     medium = _FileOfDisk(disk) if iso.rest else None
     with disk:
         return _assembled(
-            disk, Contents(boot.kernel, boot.initramfs, line.strip(), medium), wanted.firmware, (), reporter
+            disk, Contents(boot.kernel, boot.initramfs, _one_line(line), medium), wanted.firmware, (), reporter
         )
 
 
-_NO_KERNEL_HINT = (
-    "give its kernel and initramfs instead (lkcloud convert KERNEL disk.raw --initrd FILE --cmdline TEXT), or build a "
-    "disk image"
-)
+def _told(boot: Boot, wanted: Wanted) -> str | None:
+    """Return what the kernel of BOOT is to be told; None if that is not known."""
+    if wanted.command_line is not None:
+        # A kernel that no loader's menu names needs an initramfs beside it, or it may well be the wrong one.
+        return wanted.command_line if boot.command_line or boot.initramfs else None
+    return boot.command_line.without_initrd if boot.command_line else None
 
 
-def _lacking(iso: IsoImage) -> str:
-    if iso.boot is not None and iso.boot.missing:
-        return f"and the initramfs {iso.boot.missing[0]} is not on it"
-    if iso.boot is not None and iso.boot.kernel is not None:
-        return "and what its loader tells the kernel was not found"
-    return "and no Linux kernel that its loader starts was found on it"
+def _one_line(command_line: str) -> str:
+    """Return COMMAND_LINE with spaces for all that separates words for the kernel: loaders want it on one line."""
+    return command_line.translate(_BLANKS).strip()
+
+
+def _lacking(boot: Boot | None) -> tuple[str, str]:
+    """Return what an ISO with BOOT lacks, and what to do."""
+    hint = (
+        "give its kernel and initramfs instead (lkcloud convert KERNEL disk.raw --initrd FILE --cmdline TEXT), or "
+        "build a disk image"
+    )
+    if boot and boot.missing:
+        return f"the initramfs {printable(boot.missing[0])} is not on it", hint
+    if boot and boot.kernel:
+        hint = f"say it with --cmdline, or {hint}" if boot.initramfs else hint
+        return "what its loader tells the kernel was not found", hint
+    return "no Linux kernel that its loader starts was found on it", hint
 
 
 def _beside(kernel: Path) -> tuple[Path, ...] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lkcloud.disk.linux.modules import normal
 
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*")+')
+_INITRD = re.compile(r"(?<!\S)initrd=\S*\s*")
 _IN_MEMORY = ("/dev/ram", "ram")
 _ELSEWHERE = ("/dev/nfs", "nfs", "nbd", "/dev/nbd", "iscsi", "http", "live:", "9p", "virtiofs", "tmpfs", "cifs")
 _BLACKLISTS = ("module_blacklist", "modprobe.blacklist", "rd.driver.blacklist")
@@ -21,6 +22,11 @@ class CommandLine:
 
     text: str
     complete: bool = True
+
+    @property
+    def without_initrd(self) -> str:
+        """TEXT without `initrd=PATH`, for another loader: UEFI's stub would look for a file by that name."""
+        return _INITRD.sub("", self.text).strip()
 
     def values(self, name: str) -> tuple[str, ...]:
         """Return the values of each `NAME=value`, in their order."""
