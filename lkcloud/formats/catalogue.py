@@ -200,7 +200,7 @@ FORMATS = (
     Format(
         "qcow2-zstd",
         (),
-        "qcow2 with its clusters compressed by Zstandard: smaller and quicker, for QEMU 5.1 and later",
+        "qcow2 with its clusters compressed by Zstandard: smaller, for QEMU 5.1 and later",
         _qcow2_zstd,
         Levels(range(1, 20), 3),  # the default is also that of the library, and of qemu-img
     ),
