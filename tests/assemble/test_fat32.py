@@ -44,12 +44,21 @@ def tool(*command: str | Path, package: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("size", [33 * MIB, 260 * MIB, 261 * MIB, 9000 * MIB])
+# Of Microsoft's table, with a size at each side of its borders.
+CLUSTERS = {33: 512, 260: 512, 261: 4096, 8192: 4096, 9000: 8192, 17_000: 16_384, 33_000: 32_768}
+
+
+@pytest.mark.parametrize("size", CLUSTERS)
 def test_fsck_finds_a_whole_fat32(tmp_path: Path, size: int) -> None:
-    volume = write(tmp_path / "fat", FILES, size)
+    volume = write(tmp_path / "fat", FILES, size * MIB)
+    with volume.open("rb") as file:
+        head = file.read(32 * 512)
+    assert head[: 3 * 512] == head[6 * 512 : 9 * 512]
+    assert {head[sector * 512 + 510 : (sector + 1) * 512] for sector in range(3)} == {b"\x55\xaa"}
     said = tool("fsck.fat", "-nv", volume, package="dosfstools")
     assert "FATs, 32 bit entries" in said
     assert "9 files, " in said
+    assert f"{CLUSTERS[size]} bytes per cluster" in said
     # It would say so of a wrong count of free clusters, and of a boot sector that differs from its copy.
     assert "free" not in said.lower().replace("checking free cluster summary", "")
     assert "differences" not in said.lower()

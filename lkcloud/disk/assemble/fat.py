@@ -29,7 +29,10 @@ _LARGEST = {32: 2**32 * _SECTOR - _SECTOR, 16: 2 * 1024 * _MIB - _SECTOR}
 _LARGEST_FILE = 2**32 - 1
 _LEAST_FAT32 = 33  # MiB: below it there are too few clusters, and it would be a FAT16
 _MOST_CLUSTERS = {12: 4084, 16: 65524, 32: 268_435_444}
-_INFORMATION_SECTOR, _BACKUP_SECTOR = 1, 6  # of FAT32, where Windows has them
+_BACKUP = 6  # the sector where FAT32 has the copy of its first three sectors
+_SIGNATURE = b"\x55\xaa"
+_LARGEST_BY_CLUSTER = ((260 * _MIB, 1), (8192 * _MIB, 8), (16384 * _MIB, 16), (32768 * _MIB, 32), (_LARGEST[32], 64))
+"""Microsoft's table for FAT32: up to so many bytes, clusters of so many sectors."""
 
 
 class DoesNotFit(ValueError):
@@ -109,10 +112,10 @@ def fat_volume(
         elif _length(node, parent) > _ROOT_ENTRIES * 32:
             raise DoesNotFit("too many files in the root directory")
     boot = _boot_sector(geometry, hidden_sectors, label, serial)
-    pieces: list[Piece] = [Literal(0, boot)]
     if fat32:
-        pieces.append(Literal(_INFORMATION_SECTOR * _SECTOR, _information(geometry, len(table))))
-        pieces.append(Literal(_BACKUP_SECTOR * _SECTOR, boot))
+        # The third sector is for more boot code.
+        boot += _information(geometry, len(table)) + _SIGNATURE.rjust(_SECTOR, b"\0")
+    pieces: list[Piece] = [Literal(copy * _SECTOR, boot) for copy in ((0, _BACKUP) if fat32 else (0,))]
     packed = _pack(table, geometry.bits)
     pieces += [Literal((geometry.reserved + copy * geometry.fat_sectors) * _SECTOR, packed) for copy in range(_FATS)]
     for node, parent in nodes:
@@ -150,8 +153,8 @@ def _geometry(size: int, fat32: bool) -> _Geometry:
     if size % _SECTOR or not _SECTOR * 64 <= size <= _LARGEST[32 if fat32 else 16]:
         raise DoesNotFit(f"no FAT volume can have {size} bytes")
     sectors = size // _SECTOR
-    small = (1, 2, 4, 8, 16, 32, 64)
-    for cluster_sectors in (1 if size <= 260 * _MIB else 8 if size <= 8192 * _MIB else 64,) if fat32 else small:
+    large = next(cluster_sectors for largest, cluster_sectors in _LARGEST_BY_CLUSTER if size <= largest)
+    for cluster_sectors in (large,) if fat32 else (1, 2, 4, 8, 16, 32, 64):
         for bits, fewest in ((32, 65525),) if fat32 else ((12, 1), (16, 4085)):
             room = sectors - _reserved(bits) - _root_sectors(bits)
             fat_sectors = -(-(room // cluster_sectors + 2) * bits // (8 * _SECTOR))
@@ -218,7 +221,9 @@ def _pack(table: "array[int]", bits: int) -> bytes:
 def _information(geometry: _Geometry, used: int) -> bytes:
     """Return the sector in which FAT32 notes how many clusters are free, and where to look for one."""
     free = geometry.clusters + 2 - used
-    return struct.pack("<4s480x4sII12x4s", b"RRaA", b"rrAa", free, min(used, geometry.clusters + 1), b"\0\0\x55\xaa")
+    return struct.pack(
+        "<4s480x4sII12x4s", b"RRaA", b"rrAa", free, min(used, geometry.clusters + 1), b"\0\0" + _SIGNATURE
+    )
 
 
 def _boot_sector(geometry: _Geometry, hidden_sectors: int, label: str, serial: int) -> bytes:
@@ -242,8 +247,9 @@ def _boot_sector(geometry: _Geometry, hidden_sectors: int, label: str, serial: i
         0 if small else geometry.sectors,
     )
     if fat32:
-        # Flags (both tables are kept alike) and version are 0; the root directory is the first cluster.
-        parameters += struct.pack("<IHHIHH12x", geometry.fat_sectors, 0, 0, 2, _INFORMATION_SECTOR, _BACKUP_SECTOR)
+        # Flags (both tables are kept alike) and version are 0; the root directory is the first cluster, what
+        # `_information` returns the second sector.
+        parameters += struct.pack("<IHHIHH12x", geometry.fat_sectors, 0, 0, 2, 1, _BACKUP)
     extended = struct.pack(
         "<BBBI11s8s",
         0x80,  # drive number
@@ -253,7 +259,7 @@ def _boot_sector(geometry: _Geometry, hidden_sectors: int, label: str, serial: i
         label.encode("ascii").ljust(11),
         f"FAT{geometry.bits}   ".encode("ascii"),
     )
-    return (parameters + extended).ljust(510, b"\0") + b"\x55\xaa"
+    return (parameters + extended).ljust(510, b"\0") + _SIGNATURE
 
 
 def _directory(node: _Node, parent: _Node | None, label: str, moment: int) -> bytes:
