@@ -26,6 +26,7 @@ _VHD_COOKIE = b"conectix"
 _VHD_FIXED = 2
 _GPT_SIGNATURE = b"EFI PART"
 _ISO_DESCRIPTORS = 16 * 2048
+_CPIO = (b"070701", b"070702")  # the kernel's documentation, driver-api/early-userspace/buffer-format
 _KNOWN_ELSEWHERE = (
     (0, b"BZh", "a bzip2 file", "unpack it with bunzip2"),
     (0, b"PK\x03\x04", "a zip archive", "unpack it"),
@@ -80,6 +81,10 @@ def detect(descriptor: int, size: int, name: str) -> Form:
         # pzstd begins with a skippable frame, one of 16 numbers.
         if head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F:
             return Form.ZSTD
+        if head.startswith(_CPIO):
+            raise UnusableImage(
+                f"{name} is an initramfs, not a disk", hint="name the kernel that it is for, and this with --initrd"
+            )
         for offset, magic, what, todo in _KNOWN_ELSEWHERE:
             if head.startswith(magic, offset):
                 raise UnusableImage(f"{name} is {what}, not a disk", hint=f"{todo}, and name the disk that comes out")

@@ -39,14 +39,18 @@ def open_disk(path: str | os.PathLike[str], *, wanted: "Wanted | None" = None, r
     """
     if isinstance(path, str) and is_url(path):
         return _bootable(_fetched(path, reporter), wanted, reporter)
-    return _bootable(_open_file(_named(path), reporter), wanted, reporter)
+    named = _named(path)
+    return _bootable(_open_file(named, reporter), wanted, reporter, of_build=named != Path(path))
 
 
 def _named(path: str | os.PathLike[str]) -> Path:
-    """Return the file that PATH names: itself, or the kernel of the LinuxKit build that has this name."""
+    """Return the file that PATH names: itself, or the kernel of the LinuxKit build that has this name.
+
+    A folder of that name, such as that with the sources of the build, is not in the way: it can be no disk.
+    """
     kernel = Path(f"{os.fspath(path)}{KERNEL_ENDING}")
     with contextlib.suppress(OSError, ValueError):
-        if kernel.is_file() and not Path(path).exists():
+        if kernel.is_file() and (not Path(path).exists() or Path(path).is_dir()):
             return kernel
     return Path(path)
 
@@ -64,10 +68,15 @@ def _fetched(url: str, reporter: Reporter) -> Disk:
     return disk
 
 
-def _bootable(disk: Disk, wanted: "Wanted | None", reporter: Reporter) -> Disk:
-    """Return DISK, or what is put together from the kernel or the ISO that it is."""
+def _bootable(disk: Disk, wanted: "Wanted | None", reporter: Reporter, *, of_build: bool = False) -> Disk:
+    """Return DISK, or what is put together from the kernel or the ISO that it is; if it is OF BUILD, it is a kernel."""
     try:
         kernel, iso = is_kernel(disk), is_iso(disk)
+        if of_build and not kernel:
+            raise UnusableImage(
+                f"{disk.path} is no Linux kernel that boots in a cloud",
+                hint="build it for x86-64 or arm64 (bzImage, Image or EFI zboot), or name a disk",
+            )
         if not (kernel or iso or wanted):
             return disk
         # Only here: a disk that is one already needs nothing of this, and starts sooner.

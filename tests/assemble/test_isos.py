@@ -81,6 +81,17 @@ def test_an_iso_that_is_its_own_root_is_on_a_partition(tmp_path: Path, kernel: b
     assert line == f"{LINE} root=PARTUUID={guid} text"
 
 
+def test_isos_that_differ_in_the_rest_have_partitions_of_their_own(tmp_path: Path, kernel: bytes) -> None:
+    iso = linuxkit_efi(tmp_path / "os.iso", kernel=kernel, initrd=False)
+    whole = iso.read_bytes()
+    lines = set()
+    for name in (b"NAME=LinuxKit", b"NAME=Anothers"):
+        iso.write_bytes(whole.replace(b"NAME=LinuxKit", name))
+        with open_disk(iso) as disk:
+            lines.add(line_of(disk))
+    assert len(lines) == 2
+
+
 def test_a_packed_iso_is_one_too(tmp_path: Path) -> None:
     iso = linuxkit_bios(tmp_path / "os.iso", kernel=small_kernel())
     subprocess.run(["gzip", iso], check=True)

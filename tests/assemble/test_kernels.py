@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A kernel with its initramfs is taken as a disk, whoever built it; what cannot be one is refused, and why."""
 
+import gzip
 import hashlib
 import os
 import subprocess
@@ -134,6 +135,14 @@ def test_the_same_files_give_the_same_bytes_in_another_place_at_another_time(
     assert len(digests) == 1
 
 
+def test_for_a_bios_alone_it_has_no_partition_for_uefi(tmp_path: Path) -> None:
+    with open_disk(kernel_and_initrd(tmp_path), wanted=Wanted(firmware=("bios",))) as disk:
+        facts = inspect(disk)
+    assert facts.problems == ()
+    assert facts.firmware == ("bios",)
+    assert [(one.type, one.name) for one in facts.partitions] == [("BIOS boot", "bios"), ("Linux filesystem", "boot")]
+
+
 def test_no_two_disks_have_the_same_identifiers(tmp_path: Path) -> None:
     seen = set()
     for line in ("a", "b"):
@@ -214,6 +223,32 @@ def test_what_cannot_be_is_refused(tmp_path: Path, kernel: bytes, wanted: Wanted
     assert hint in caught.value.hint
 
 
+def test_a_folder_of_that_name_is_not_in_the_way(lkcloud: Command, tmp_path: Path) -> None:
+    kernel_and_initrd(tmp_path).mkdir()
+    assert lkcloud("inspect", "os").stdout == lkcloud("inspect", tmp_path / "os-kernel").stdout
+    (tmp_path / "os-kernel").write_bytes(b"no kernel")
+    assert "os-kernel is no Linux kernel" in lkcloud("inspect", "os", code=2).stderr
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_an_initramfs_is_no_disk(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    (tmp_path / "initrd.img").write_bytes(pack(b"070701" + b"0" * 5_000))
+    with pytest.raises(UnusableImage, match="is an initramfs, not a disk"):
+        open_disk(tmp_path / "initrd.img")
+
+
+def test_an_initramfs_that_is_removed_meanwhile_is_noticed(tmp_path: Path) -> None:
+    build = kernel_and_initrd(tmp_path)
+
+    class Removing(Silent):
+        def stage(self, title: str):  # type: ignore[no-untyped-def]
+            Path(f"{build}-initrd.img").unlink()
+            return super().stage(title)
+
+    with pytest.raises(ImageChanged, match=r"initrd\.img changed"):
+        open_disk(build, reporter=Removing())
+
+
 def test_a_boot_loader_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = kernel_and_initrd(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -257,6 +292,7 @@ def test_the_flags_make_the_disk(lkcloud: Command, tmp_path: Path, files: tuple[
     flags = ("--initrd", initrd, "--cmdline", "quiet", "--boots-by", "uefi")
     lkcloud("convert", kernel, "out.raw", *flags)
     said = lkcloud("inspect", "out.raw").stdout
+    assert "problem" not in said
     assert "UEFI (BOOTX64.EFI)" in said
     assert "BIOS" not in said
     assert lkcloud("inspect", kernel, *flags).stdout == said

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts a bootable disk together: an EFI system partition with the kernel, which systemd-boot and GRUB start from there.
+"""Puts a bootable disk together: a FAT32 partition with the kernel, which systemd-boot and GRUB start from there.
 
     1. BIOS boot partition with GRUB's core image (only for a BIOS)
-    2. EFI system partition, FAT32: systemd-boot (only for UEFI), the kernel, the initramfs
+    2. EFI system partition, FAT32: systemd-boot (only for UEFI), the kernel, the initramfs; for a BIOS alone it is one
+       like others, `boot`
     3. the file system of a medium, such as an ISO, if the system needs it
 
 Kernel and initramfs are there once, whichever firmware starts them.
@@ -79,14 +80,15 @@ def build(
     Raises UnusableImage for what cannot be put together, UsageError (SOURCE_DATE_EPOCH), and OSError.
     """
     files = [contents.kernel, *contents.initrds]
+    medium = contents.medium
+    everything = [*files, medium] if medium else files
     paths = (_KERNEL, *(f"/initrd{number or ''}.img" for number in range(len(contents.initrds))))
     boot_files: dict[str, Content] = {path[1:]: file for path, file in zip(paths, files, strict=True)}
     _check(contents, firmware, architecture)
     _check_length(contents.command_line, paths[1:], firmware)
     _volume_size(boot_files)  # what cannot fit is not read first
-    medium = contents.medium
-    meter.expect(2 * sum(file.size for file in files) + (medium.size if medium else 0))
-    guids = _guids(files, contents.command_line, firmware, meter)
+    meter.expect(2 * sum(file.size for file in everything))
+    guids = _guids(everything, contents.command_line, firmware, meter)
     number = 2 if "bios" in firmware else 1  # of the EFI system partition
     command_line = contents.command_line
     if medium:
@@ -100,7 +102,8 @@ def build(
         made = grub.grub(partition=number, sector=ALIGNMENT // SECTOR)
         boot_code = made.boot_code
         partitions.append(NewPartition(BIOS_BOOT, "bios", ALIGNMENT, (Literal(0, made.core),)))
-    partitions.append(_system_partition(loaders | boot_files, ALIGNMENT * number, guids))
+    kind = (EFI_SYSTEM, "esp") if "uefi" in firmware else (LINUX_DATA, "boot")
+    partitions.append(_boot_partition(*kind, loaders | boot_files, ALIGNMENT * number, guids))
     if medium:
         partitions.append(NewPartition(LINUX_DATA, "medium", _whole(medium.size), (Embedded(0, medium),)))
     size = smallest_disk([partition.size for partition in partitions])
@@ -149,22 +152,22 @@ def _volume_size(files: dict[str, Content]) -> int:
         return smallest_volume(files, fat32=True)
     except DoesNotFit as error:
         raise UnusableImage(
-            f"the EFI system partition cannot hold it: {error}", hint="make the kernel and the initramfs smaller"
+            f"the partition for the kernel cannot hold it: {error}", hint="make the kernel and the initramfs smaller"
         ) from error
 
 
-def _system_partition(files: dict[str, Content], offset: int, guids: UUID) -> NewPartition:
+def _boot_partition(kind: UUID, name: str, files: dict[str, Content], offset: int, guids: UUID) -> NewPartition:
     size = _volume_size(files)
     content = fat_volume(
         size,
         files,
         hidden_sectors=offset // SECTOR,
-        label="ESP",
+        label=name.upper(),
         fat32=True,
         moment=source_date(),
         serial=guids.int & 0xFFFF_FFFF,
     )
-    return NewPartition(EFI_SYSTEM, "esp", size, content)
+    return NewPartition(kind, name, size, content)
 
 
 def _whole(size: int) -> int:

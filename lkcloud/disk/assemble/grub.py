@@ -121,14 +121,14 @@ def _words(command_line: str) -> list[str]:
 
 
 def _core(program: str, folder: Path, partition: int) -> bytes:
-    with tempfile.TemporaryDirectory() as name:
-        output = Path(name, "core.img")
-        command = [program, "-O", "i386-pc", "-d", str(folder), "-p", f"(,gpt{partition})/{_FOLDER}", "-o", str(output)]
-        done = subprocess.run([*command, *_MODULES], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    command = [program, "-O", "i386-pc", "-d", str(folder), "-p", f"(,gpt{partition})/{_FOLDER}", *_MODULES]
+    with tempfile.TemporaryFile() as output:  # which has no name that a killed run could leave; a pipe will not do
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, check=False)
         if done.returncode != 0:
             said = done.stderr.decode(errors="replace").strip().splitlines()
             raise LkcloudError(
                 f"{Path(program).name} failed: {said[-1] if said else 'it gives no reason'}",
                 hint="install the Debian packages grub-pc-bin and grub-common anew",
             )
-        return output.read_bytes()
+        output.seek(0)
+        return output.read()

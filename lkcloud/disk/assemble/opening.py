@@ -5,8 +5,9 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from lkcloud.disk.assemble import grub, systemd_boot
@@ -158,6 +159,13 @@ class _OpenFile:
         except OSError as error:
             raise UnusableImage(f"cannot read {self.path}: {error.strerror}", hint="build it again") from error
 
+    def check_unchanged(self) -> None:
+        """Raise ImageChanged if it was written to or replaced since it was opened."""
+        with suppress(OSError):
+            if self.identity.same_bytes(Identity.of(self.path)):
+                return
+        raise ImageChanged(f"{self.path} changed while it was read", hint="wait until it is written, then run it again")
+
 
 @contextmanager
 def _opened(path: Path) -> Iterator[_OpenFile]:
@@ -201,14 +209,19 @@ def _assembled(
             os.close(output)
         disk.check_unchanged()
         for file in files:
-            if not file.identity.same_bytes(Identity.of(file.path)):
-                raise ImageChanged(
-                    f"{file.path} changed while it was read", hint="wait until it is written, then run it again"
-                )
+            file.check_unchanged()
 
     identities = (disk.source, *(file.identity for file in files))
     settled = all(identity.settled(opened_ns) for identity in identities)
-    key = (identities, contents.command_line, starting, _loaders(starting, architecture), source_date())
+    # Another lkcloud may find other files on an ISO, or make another disk of the same.
+    key = (
+        version("lkcloud"),
+        identities,
+        contents.command_line,
+        starting,
+        _loaders(starting, architecture),
+        source_date(),
+    )
     descriptor, path = cached_disk(
         disk.path, (*key, () if settled else opened_ns), make, kind="assembled", title="assemble", reporter=reporter
     )
