@@ -10,9 +10,9 @@ from uuid import uuid5
 
 import pytest
 
+from lkcloud.disk.assemble.gpt import GUIDS, LINUX_DATA
 from lkcloud.formats.layout import Literal
 from lkcloud.sandbox.tinydisk import MIB, NewPartition, esp, write_esp_disk, write_gpt_disk
-from lkcloud.disk.assemble.gpt import GUIDS, LINUX_DATA
 from tests.images import (
     BUSYBOX,
     CACHE,
