@@ -9,7 +9,9 @@ import typer
 if TYPE_CHECKING:
     from lkcloud.disk.assemble.order import Wanted
 
-IMAGE_HELP = "A raw disk; or .gz, .xz, .zst, qcow2, VMDK, VHD(X); a kernel (see --initrd), an ISO."
+IMAGE_HELP = (
+    "A raw disk; or .gz, .xz, .zst, qcow2, VMDK, VHD(X); a kernel or the NAME of NAME-kernel (see --initrd); an ISO."
+)
 
 Starting = Literal["both", "uefi", "bios"]
 

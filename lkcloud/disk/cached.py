@@ -29,8 +29,8 @@ def cached_disk(
     kind: str,
     title: str,
     reporter: Reporter,
-) -> tuple[int, Path]:
-    """Return the open file, and its path, of the disk of KIND that PATH comes to, made if there is none with KEY.
+) -> int:
+    """Return the open file of the disk of KIND that PATH comes to, made if there is none with KEY.
 
     MAKE writes DISK in the folder that it is given, which the open file that comes with it keeps in place; that is a
     stage called TITLE. Raises UnusableImage if it cannot be kept, and what MAKE raises.
@@ -51,7 +51,7 @@ def cached_disk(
         raise _trouble(path, title, error) from error
     if descriptor is None:
         raise UnusableImage(f"{path} was removed from the cache while it was made", hint="run it again")
-    return descriptor, final / DISK
+    return descriptor
 
 
 def _trouble(path: Path, title: str, error: OSError) -> LkcloudError:

@@ -24,7 +24,8 @@ class Disk:
 
     PATH is the file or block device that the user named and SOURCE its state when it was opened, at OPENED_NS
     (nanoseconds since 1970). DESCRIPTOR, which the disk takes over, is open on the raw bytes: the same file, or the
-    unpacked copy of it in the cache. SIZE is in bytes. SOURCE is of the file WATCHED, where that is not PATH.
+    unpacked copy of it in the cache. SIZE is in bytes. With OWN, they are in a file of the cache that was put together
+    from PATH and other files; SOURCE is the state of that one, which nobody writes to.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Disk:
         size: int,
         source: Identity,
         opened_ns: int | None = None,
-        watched: Path | None = None,
+        own: bool = False,
     ) -> None:
         self.path = path
         self.size = size
@@ -43,7 +44,7 @@ class Disk:
         self._held: list[int] = []
         self._source = source
         self._opened_ns = time.time_ns() if opened_ns is None else opened_ns
-        self._watched = (watched or path).absolute()  # stays right if the program changes its working folder
+        self._watched = None if own else path.absolute()  # stays right if the program changes its working folder
         self._lock = threading.Lock()
         self._extents: Extents | None = None
         self._content: Content | None = None
@@ -58,7 +59,7 @@ class Disk:
 
     @property
     def source(self) -> Identity:
-        """The state in which the file that the user named was opened."""
+        """The state of the file that stands for the bytes: the one that the user named, or one of the cache."""
         return self._source
 
     def close(self) -> None:
@@ -155,6 +156,8 @@ class Disk:
 
         A program that writes through a memory map, or to a block device, is not noticed.
         """
+        if self._watched is None:
+            return
         try:
             now = Identity.of(self._watched)
         except OSError as error:

@@ -39,11 +39,11 @@ def open_disk(path: str | os.PathLike[str], *, wanted: "Wanted | None" = None, r
     """
     if isinstance(path, str) and is_url(path):
         return _bootable(_fetched(path, reporter), wanted, reporter)
-    named = _named(path)
+    named = named_file(path)
     return _bootable(_open_file(named, reporter), wanted, reporter, of_build=named != Path(path))
 
 
-def _named(path: str | os.PathLike[str]) -> Path:
+def named_file(path: str | os.PathLike[str]) -> Path:
     """Return the file that PATH names: itself, or the kernel of the LinuxKit build that has this name.
 
     A folder of that name, such as that with the sources of the build, is not in the way: it can be no disk.

@@ -33,7 +33,7 @@ def open_unpacked(path: Path, form: Form, source: Identity, opened_ns: int, repo
 
     times = () if source.settled(opened_ns) else (opened_ns,)
     # Without settled times they do not stand for its bytes yet: never found again.
-    return cached_disk(path, (*source, *times), make, kind="unpacked", title="unpack", reporter=reporter)[0]
+    return cached_disk(path, (*source, *times), make, kind="unpacked", title="unpack", reporter=reporter)
 
 
 def _unpack(path: Path, form: Form, new: Path, lock: int, meter: Meter) -> None:

@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from pathlib import Path
 from typing import Any
 
 from distributed import Reschedule, Worker, WorkerPlugin, get_worker
 
 from lkcloud.disk import Disk
 from lkcloud.disk.objects import is_url
+from lkcloud.disk.open import named_file
 from lkcloud.errors import LkcloudError, UnusableImage
 from lkcloud.release.events import JobReporter, Listener, Stopped
 from lkcloud.release.steps import Bench, Disks, Failure
@@ -228,7 +228,7 @@ class _WorkersBench(Bench):
         try:
             return super().disk(file, reporter)
         except UnusableImage as error:
-            if is_url(file) or Path(file).exists():
+            if is_url(file) or named_file(file).exists():
                 raise
             raise UnusableImage(
                 f"there is no file {file} on the worker {self._worker}",

@@ -4,6 +4,7 @@
 import gzip
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -173,6 +174,13 @@ def test_it_is_put_together_once_and_again_when_something_has_changed(tmp_path: 
     Path(f"{build}-initrd.img").write_bytes(b"another")
     with open_disk(build, reporter=Voice()) as disk:
         assert digest(disk) not in {one for one, _ in digests}
+
+
+def test_the_cache_can_be_removed_while_the_disk_is_used(tmp_path: Path) -> None:
+    with open_disk(kernel_and_initrd(tmp_path)) as disk:
+        shutil.rmtree(os.environ["LKCLOUD_CACHE_DIR"])
+        assert disk.content().size == disk.size
+        disk.check_unchanged()
 
 
 class _Changing(Silent):

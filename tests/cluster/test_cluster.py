@@ -93,6 +93,17 @@ def test_a_path_that_the_workers_do_not_have(grid: Grid, write: Write, publish: 
     assert "a path that all workers share" in done.error
 
 
+def test_a_kernel_that_the_workers_have_and_its_initramfs_not(
+    grid: Grid, write: Write, publish: Publish, tmp_path: Path
+) -> None:
+    kernel = bytearray(1024)
+    kernel[0x1FE:0x206] = b"\x55\xaa\0\0HdrS"
+    (tmp_path / "build-kernel").write_bytes(kernel)
+    done = publish(write(UNTESTED.replace("disk.raw", str(tmp_path / "build")))).end()
+    assert done.code == 2
+    assert "there is no initramfs with it" in done.error
+
+
 def test_a_worker_that_is_nobody(
     grid: Grid, aws: AwsStandIn, write: Write, publish: Publish, disk: Path, tmp_path: Path
 ) -> None:

@@ -222,12 +222,12 @@ def _assembled(
         _loaders(starting, architecture),
         source_date(),
     )
-    descriptor, path = cached_disk(
+    descriptor = cached_disk(
         disk.path, (*key, () if settled else opened_ns), make, kind="assembled", title="assemble", reporter=reporter
     )
     identity = Identity.of_open(descriptor)
-    # Not its files': another command line or another loader makes another disk of them.
-    return Disk(disk.path, descriptor, size=identity.size, source=identity, opened_ns=opened_ns, watched=path)
+    # What is remembered of it is not its files': another command line or another loader makes another disk of them.
+    return Disk(disk.path, descriptor, size=identity.size, source=identity, opened_ns=opened_ns, own=True)
 
 
 def _loaders(firmware: tuple[Firmware, ...], architecture: Architecture) -> tuple[Identity, ...]:
