@@ -48,7 +48,7 @@ def inspect(
 
     voice = reporter(quiet=SETTINGS.quiet)
     needs = _needs(clouds)
-    with open_disk(image, wanted=wanted(initrd, cmdline, boots_by), reporter=voice) as disk:
+    with open_disk(image, wanted=wanted(initrd, cmdline, boots_by), looking=True, reporter=voice) as disk:
         if needs:
             _print_readiness(disk, needs, as_json=as_json)
             return

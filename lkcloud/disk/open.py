@@ -29,18 +29,26 @@ _NOT_A_FILE = (
 )
 
 
-def open_disk(path: str | os.PathLike[str], *, wanted: "Wanted | None" = None, reporter: Reporter = _SILENT) -> Disk:
+def open_disk(
+    path: str | os.PathLike[str],
+    *,
+    wanted: "Wanted | None" = None,
+    looking: bool = False,
+    reporter: Reporter = _SILENT,
+) -> Disk:
     """Open the image file, block device or object PATH, whatever its form; docs/input-formats.md lists the forms.
 
     A raw disk and a fixed VHD are read where they are. Anything else is unpacked to the cache folder first, and an
     object, which is named by its URL, is fetched there. Of a kernel with its initramfs and of an ISO a disk is put
-    together there, as WANTED says. REPORTER shows all that as stages. A disk of 0 bytes is a disk. Raises
+    together there, as WANTED says; an ISO of which none can be is refused, or if the user is just LOOKING a disk as it
+    is. REPORTER shows all that as stages. A disk of 0 bytes is a disk. Raises
     UnusableImage; UsageError for a WANTED that does not suit PATH; and what an object's service says.
     """
     if isinstance(path, str) and is_url(path):
-        return _bootable(_fetched(path, reporter), wanted, reporter)
+        return _bootable(_fetched(path, reporter), wanted, reporter, looking=looking, of_build=False)
     named = named_file(path)
-    return _bootable(_open_file(named, reporter), wanted, reporter, of_build=named != Path(path))
+    of_build = named != Path(path)
+    return _bootable(_open_file(named, reporter), wanted, reporter, looking=looking, of_build=of_build)
 
 
 def named_file(path: str | os.PathLike[str]) -> Path:
@@ -68,7 +76,7 @@ def _fetched(url: str, reporter: Reporter) -> Disk:
     return disk
 
 
-def _bootable(disk: Disk, wanted: "Wanted | None", reporter: Reporter, *, of_build: bool = False) -> Disk:
+def _bootable(disk: Disk, wanted: "Wanted | None", reporter: Reporter, *, looking: bool, of_build: bool) -> Disk:
     """Return DISK, or what is put together from the kernel or the ISO that it is; if it is OF BUILD, it is a kernel."""
     try:
         kernel, iso = is_kernel(disk), is_iso(disk)
@@ -87,7 +95,7 @@ def _bootable(disk: Disk, wanted: "Wanted | None", reporter: Reporter, *, of_bui
         if kernel:
             made = from_kernel(disk, wanted or Wanted(), reporter)
         elif iso:
-            made = from_iso(disk, wanted or Wanted(), reporter)
+            made = from_iso(disk, wanted or Wanted(), reporter, looking=looking)
         if made is None and wanted:
             raise UsageError(
                 f"{disk.path} is neither a Linux kernel nor an ISO that boots as a CD",

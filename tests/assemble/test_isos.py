@@ -2,6 +2,7 @@
 """An ISO is taken as a disk that starts the same kernel; the ISO is on a partition of it if the system needs that."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from lkcloud.errors import LkcloudError, UnusableImage, UsageError
 from lkcloud.reporting import Silent
 from lkcloud.sandbox.tinydisk.machine_code import efi_program
 from tests.assemble.builds import need_loaders, small_kernel
+from tests.cli.conftest import Command
 from tests.readiness.isos import INITRD, LINE, efi_volume, linuxkit_bios, linuxkit_efi, written, xorriso
 
 
@@ -134,20 +136,35 @@ def without_a_menu(folder: Path) -> Path:
     return xorriso(folder / "os.iso", tree, "-R", "-e", "boot.img", "-no-emul-boot")
 
 
+def for_32_bits(folder: Path) -> Path:
+    return linuxkit_bios(folder / "os.iso", hybrid=False, kernel=small_kernel(words64=False))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (nothing_to_start, "no Linux kernel that its loader starts was found on it"),
         (without_its_initramfs, "the initramfs none.img is not on it"),
         (without_a_menu, "what its loader tells the kernel was not found"),
+        (for_32_bits, "its kernel is for no 64-bit machine"),
     ],
 )
-def test_what_boots_as_a_cd_alone_and_cannot_be_put_together(tmp_path: Path, make: object, message: str) -> None:
-    assert callable(make)
+def test_what_boots_as_a_cd_alone_and_cannot_be_put_together(
+    lkcloud: Command, tmp_path: Path, make: Callable[[Path], Path], message: str
+) -> None:
+    iso = make(tmp_path)
     with pytest.raises(UnusableImage) as caught:
-        open_disk(make(tmp_path))
+        open_disk(iso)
     assert message in caught.value.message
-    assert "--initrd" in caught.value.hint
+    assert caught.value.hint
+    assert "as a CD only" in lkcloud("inspect", iso).stdout
+
+
+def test_a_hybrid_for_a_bios_with_a_kernel_for_32_bits_is_a_disk_as_it_is(tmp_path: Path) -> None:
+    iso = linuxkit_bios(tmp_path / "os.iso", kernel=small_kernel(words64=False))
+    with open_disk(iso) as disk:
+        assert inspect(disk).firmware == ("bios",)
+        assert disk.size == iso.stat().st_size
 
 
 def test_what_a_kernel_without_a_menu_is_told_can_be_said(tmp_path: Path) -> None:

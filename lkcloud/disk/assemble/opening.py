@@ -28,6 +28,7 @@ from lkcloud.reporting import Meter, Reporter
 _INITRD_ENDING, _COMMAND_LINE_ENDING = "-initrd.img", "-cmdline"
 """What LinuxKit's output `kernel+initrd` is called, each behind the name of the build."""
 
+_OTHER_KERNEL = "build it for x86-64 or arm64"
 _MOST_COMMAND_LINE = 64 * 1024
 _BLANKS = str.maketrans("\t\n\v\f\r", " " * 5)
 
@@ -51,19 +52,20 @@ def from_kernel(disk: Disk, wanted: Wanted, reporter: Reporter) -> Disk:
         return _assembled(disk, contents, wanted.firmware, initrds, reporter)
 
 
-def from_iso(disk: Disk, wanted: Wanted, reporter: Reporter) -> Disk | None:
+def from_iso(disk: Disk, wanted: Wanted, reporter: Reporter, *, looking: bool) -> Disk | None:
     """Return the disk that the ISO in DISK, which is then closed, comes to; None if it is a disk as it is.
 
-    It is one if it is no ISO 9660 file system after all, and, where WANTED says nothing, if UEFI starts it as a disk or
-    it boots nothing. Raises UnusableImage and UsageError.
+    It is one if it is no ISO 9660 file system after all, and, where WANTED says nothing, if UEFI starts it as a disk,
+    it boots nothing, or nothing can be put together of it and a BIOS starts it as a disk or the user is just LOOKING.
+    Raises UnusableImage and UsageError.
     """
     iso = look_into_iso(disk)
     if iso is None or ("uefi" in iso.hybrid and not wanted):
         return None
     boot = iso.boot
     line = _told(boot, wanted) if boot else None
-    if boot is None or boot.kernel is None or line is None or boot.missing:
-        if not wanted and (iso.hybrid or not (iso.bios or iso.efi_image)):
+    if boot is None or boot.kernel is None or line is None or boot.missing or not architecture_of(boot.kernel):
+        if not wanted and (looking or iso.hybrid or not (iso.bios or iso.efi_image)):
             return None
         lack, hint = _lacking(boot)
         raise UnusableImage(f"{disk.path} is an ISO that boots as a CD, and {lack}", hint=hint)
@@ -99,6 +101,8 @@ def _lacking(boot: Boot | None) -> tuple[str, str]:
     )
     if boot and boot.missing:
         return f"the initramfs {printable(boot.missing[0])} is not on it", hint
+    if boot and boot.kernel and not architecture_of(boot.kernel):
+        return "its kernel is for no 64-bit machine of a cloud", _OTHER_KERNEL
     if boot and boot.kernel:
         hint = f"say it with --cmdline, or {hint}" if boot.initramfs else hint
         return "what its loader tells the kernel was not found", hint
@@ -194,9 +198,7 @@ def _assembled(
     """Return the disk of CONTENTS, which are in DISK and FILES."""
     architecture = architecture_of(contents.kernel)
     if architecture is None:
-        raise UnusableImage(
-            f"the kernel in {disk.path} is for no 64-bit machine of a cloud", hint="build it for x86-64 or arm64"
-        )
+        raise UnusableImage(f"the kernel in {disk.path} is for no 64-bit machine of a cloud", hint=_OTHER_KERNEL)
     starting = firmware_for(architecture, firmware)
     opened_ns = time.time_ns()
 
