@@ -75,8 +75,7 @@ def _convert_to_folder(
     try:
         with reporter.stage(f"writing {output.name}") as meter:
             meter.expect(size)
-            write_folder(target, files, meter, replace=force)
-            disk.check_unchanged()
+            write_folder(target, files, meter, replace=force, check=disk.check_unchanged)
     except OSError as error:
         raise _explained(error, target, f"{size}") from error
     return Converted(output, PXE, size, size)

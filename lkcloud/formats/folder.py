@@ -4,7 +4,7 @@
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,22 +30,26 @@ class NewFile:
             yield from whole(self.source)
 
 
-def write_folder(folder: Path, files: Iterable[NewFile], meter: Meter, *, replace: bool) -> None:
+def write_folder(
+    folder: Path, files: Iterable[NewFile], meter: Meter, *, replace: bool, check: Callable[[], None]
+) -> None:
     """Write FILES to FOLDER, flushed to the disk; METER is told of their bytes.
+
+    CHECK is called of each before it has its name, and raises if it shall have none.
 
     A FOLDER that is not there or empty gets all of them at once. In another one, which only REPLACE allows, each is
     replaced by itself, the last one last, and all else stays. Raises FileExistsError if FOLDER is in the way, OSError,
-    and what reading the files raises.
+    and what CHECK and reading the files raise.
     """
     if replace and folder.is_dir() and any(folder.iterdir()):
         for file in files:
-            _write(folder, file, meter, replace=True)
+            _write(folder, file, meter, check, replace=True)
         return
     new = folder.parent / f".lkcloud-{secrets.token_hex(8)}"
     new.mkdir()
     try:
         for file in files:
-            _write(new, file, meter, replace=False)
+            _write(new, file, meter, check, replace=False)
         _rename(new, folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -61,12 +65,18 @@ def _rename(new: Path, folder: Path) -> None:
         if folder.is_dir() and any(folder.iterdir()):
             raise FileExistsError from error
         raise
+    parent = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
 
 
-def _write(folder: Path, file: NewFile, meter: Meter, *, replace: bool) -> None:
+def _write(folder: Path, file: NewFile, meter: Meter, check: Callable[[], None], *, replace: bool) -> None:
     with whole_file(folder / file.name, replace=replace) as output:
         for part in file.parts():
             rest = memoryview(part)
             while rest:
                 rest = rest[os.write(output, rest) :]
             meter.advance(len(part))
+        check()

@@ -279,7 +279,7 @@ def test_an_arm64_kernel_wants_its_own_loader(tmp_path: Path) -> None:
 def test_an_empty_initramfs_and_a_command_line_of_no_text(tmp_path: Path) -> None:
     build = kernel_and_initrd(tmp_path)
     Path(f"{build}-cmdline").write_bytes(b"\xff\xfe")
-    with pytest.raises(UnusableImage, match=r"cannot read .*os-cmdline"):
+    with pytest.raises(UnusableImage, match=r"cannot read .*os-cmdline: it is no text in UTF-8"):
         open_disk(build)
     Path(f"{build}-cmdline").write_text("quiet")
     Path(f"{build}-initrd.img").write_bytes(b"")

@@ -9,8 +9,9 @@ import pytest
 
 from lkcloud.disk import open_disk
 from lkcloud.disk.assemble.order import Wanted
-from lkcloud.errors import LkcloudError, UnusableImage, UsageError
+from lkcloud.errors import ImageChanged, LkcloudError, UnusableImage, UsageError
 from lkcloud.formats.convert import Converted, convert
+from lkcloud.reporting import Silent
 from tests.assemble.builds import kernel_and_initrd
 from tests.cli.conftest import Command
 from tests.images import debian_uki
@@ -47,6 +48,22 @@ def test_from_a_disk_with_a_unified_kernel_image(tmp_path: Path) -> None:
     assert script.startswith("#!ipxe\nkernel vmlinuz initrd=initrd.img console=ttyS0")
     assert (tmp_path / "net/vmlinuz").read_bytes()[0x202:0x206] == b"HdrS"
     assert (tmp_path / "net/initrd.img").read_bytes()[:2] == b"\x1f\x8b"
+
+
+def test_a_disk_that_changes_meanwhile_leaves_no_folder(tmp_path: Path) -> None:
+    disk = kernel_and_initrd(tmp_path).with_name("disk.raw")
+    with open_disk(tmp_path / "os") as made:
+        convert(made, disk, format="raw")
+
+    class Changing(Silent):
+        def stage(self, title: str):  # type: ignore[no-untyped-def]
+            with disk.open("ab") as file:
+                file.write(b"more")
+            return super().stage(title)
+
+    with open_disk(disk) as opened, pytest.raises(ImageChanged):
+        convert(opened, tmp_path / "net", format="pxe", reporter=Changing())
+    assert not (tmp_path / "net").exists()
 
 
 def test_several_initramfs_and_none(build: Path, tmp_path: Path) -> None:

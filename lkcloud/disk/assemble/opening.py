@@ -122,7 +122,8 @@ def _command_line_of(kernel: Path) -> str | None:
         with file.open("rb") as opened:
             return opened.read(_MOST_COMMAND_LINE).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise UnusableImage(f"cannot read {file}: {error}", hint="give its text with --cmdline") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise UnusableImage(f"cannot read {file}: {reason}", hint="give its text with --cmdline") from error
 
 
 def _sibling(kernel: Path, ending: str) -> Path | None:
