@@ -10,7 +10,6 @@ import gzip
 import os
 import re
 import shutil
-import struct
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from types import MappingProxyType
 
 import pytest
 
+from lkcloud.disk.assemble import grub
 from lkcloud.disk.assemble.gpt import ALIGNMENT, BIOS_BOOT, LINUX_DATA
 from lkcloud.formats.layout import Literal
 from lkcloud.sandbox.tinydisk import NewPartition, esp, write_esp_disk, write_gpt_disk, write_tiny_disk
@@ -59,14 +59,20 @@ def debian_uki(path: Path, *, script: str = SAY_AND_POWER_OFF) -> Path:
 
 def debian_bios(path: Path, *, script: str = SAY_AND_POWER_OFF) -> Path:
     """Write a disk that boots by BIOS alone: GRUB, which starts a kernel that runs SCRIPT as init."""
-    boot_image, core_image = _grub()
-    files = {"vmlinuz": kernel().read_bytes(), "initrd": initramfs(script)}
+    if shutil.which("grub-mkimage") is None or not GRUB.is_dir():
+        pytest.skip("needs the Debian package grub-pc-bin")
+    made = grub.grub(partition=2, sector=ALIGNMENT // SECTOR)
+    files = {
+        "vmlinuz": kernel().read_bytes(),
+        "initrd": initramfs(script),
+        grub.CONFIGURATION: grub.configuration("/vmlinuz", ("/initrd",), COMMAND_LINE).encode(),
+    }
     data = esp(files, offset=2 * ALIGNMENT)
     partitions = [
-        NewPartition(BIOS_BOOT, "grub", ALIGNMENT, (Literal(0, core_image),)),
+        NewPartition(BIOS_BOOT, "grub", ALIGNMENT, (Literal(0, made.core),)),
         NewPartition(LINUX_DATA, "boot", data.size, data.content),
     ]
-    write_gpt_disk(path, partitions, boot_code=boot_image)
+    write_gpt_disk(path, partitions, boot_code=made.boot_code)
     return path
 
 
@@ -140,41 +146,6 @@ def unified_kernel_image(kernel_file: Path, initrd: bytes, command_line: str = C
             address += -(-len(content) // MIB) * MIB
         subprocess.run(["objcopy", *arguments, EFI_STUB, folder / "uki.efi"], check=True, capture_output=True)
         return (folder / "uki.efi").read_bytes()
-
-
-def _grub() -> tuple[bytes, bytes]:
-    """Return GRUB for the master boot record and for a BIOS boot partition at 1 MiB.
-
-    This is what grub-install does to the two images: it writes down which sector comes next (the offsets are those of
-    GRUB 2's boot.S and diskboot.S).
-    """
-    if shutil.which("grub-mkimage") is None or not GRUB.is_dir():
-        pytest.skip("needs the Debian package grub-pc-bin")
-    configuration = f"""
-serial --unit=0 --speed=115200
-terminal_output serial
-set root=(hd0,gpt2)
-linux /vmlinuz {COMMAND_LINE}
-initrd /initrd
-boot
-"""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "grub.cfg").write_text(configuration)
-        modules = ["biosdisk", "part_gpt", "fat", "linux", "serial", "terminal", "normal"]
-        subprocess.run(
-            ["grub-mkimage", "-O", "i386-pc", "-d", GRUB, "-p", "/", "-c", "grub.cfg", "-o", "core.img", *modules],
-            cwd=folder,
-            check=True,
-        )
-        core = bytearray((folder / "core.img").read_bytes())
-    boot = bytearray((GRUB / "boot.img").read_bytes()[:440])
-    first = ALIGNMENT // SECTOR
-    struct.pack_into("<Q", boot, 0x5C, first)  # where the core image begins
-    struct.pack_into("<H", boot, 0x66, 0x9090)  # two nops: take the drive that the BIOS names
-    rest = -(-len(core) // SECTOR) - 1
-    struct.pack_into("<QHH", core, 0x1F4, first + 1, rest, 0x820)  # the core image's other sectors, and where they go
-    return bytes(boot), bytes(core)
 
 
 def _cpio_entry(name: str, mode: int, content: bytes = b"", device: tuple[int, int] = (0, 0)) -> bytes:
