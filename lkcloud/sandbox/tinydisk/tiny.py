@@ -3,8 +3,8 @@
 
 from pathlib import Path
 
-from lkcloud.disk.assemble.esp import MIB, write_esp_disk
 from lkcloud.sandbox.firmware import Architecture
+from lkcloud.sandbox.tinydisk.esp import MIB, write_esp_disk
 from lkcloud.sandbox.tinydisk.machine_code import bios_boot_code, efi_program
 
 
