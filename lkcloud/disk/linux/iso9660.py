@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 from lkcloud.disk.extent import Extent
-from lkcloud.disk.inspect.window import LARGEST_READ, Window, printable
+from lkcloud.disk.inspect.window import LARGEST_READ, Window
 from lkcloud.disk.linux import rock_ridge
 from lkcloud.disk.linux.rock_ridge import Posix
 
@@ -104,7 +104,6 @@ class Iso:
         self._block_size: int = struct.unpack_from("<H", primary, 128)[0]
         self.folder = lru_cache(maxsize=16)(self._folder)
         self._sector = lru_cache(maxsize=64)(self._read_sector)
-        self.volume_id = printable(primary[40:72].decode("ascii", "replace").partition("\0")[0])
         self.root = self._root(primary)
         first = next(self._records(self.root), None)
         self._skipped = rock_ridge.skipped(first.area, self._continuation) if first else None

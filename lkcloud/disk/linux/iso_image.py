@@ -29,7 +29,6 @@ _MAC_FILES = ("system/library/coreservices/*", "mach_kernel")
 class IsoImage:
     """An ISO 9660 image."""
 
-    volume_id: str
     efi_image: Extent | None
     """Where on the disk the FAT volume is that UEFI starts it from as a CD."""
     bios: bool
@@ -58,7 +57,6 @@ def look_into_iso(disk: Readable) -> IsoImage | None:
     trees: list[Tree] = [volume] if volume else []
     boots = list(islice(find_boots([*trees, IsoTree(iso)], uefi=volume is not None), MOST_BOOTS))
     return IsoImage(
-        volume_id=iso.volume_id,
         efi_image=efi.place if efi and volume else None,
         bios=catalogue is not None and catalogue.image("bios") is not None,
         hybrid=inspect(disk).firmware,
