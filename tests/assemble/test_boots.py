@@ -33,14 +33,14 @@ IPXE = Path("/usr/lib/ipxe/ipxe.efi")
 OPTION_ROM = Path("/usr/lib/ipxe/qemu/pxe-virtio.rom")
 
 
-WORDS = 'p="b  c" x=$y#z;{v} #w u=*'
-"""What loaders could take for their own."""
+WORDS = 'x=$y#z;{v} u=* "last=d e"'
+"""What loaders could take for their own; iPXE does so with `#w`."""
 
 
-def os_kernel(folder: Path) -> Path:
-    """It shows its command line, which begins and ends with a quotation mark."""
+def os_kernel(folder: Path, first: str = '"p=b  c" #w') -> Path:
+    """It shows its command line, which is FIRST, what the test needs, and WORDS."""
     script = f"busybox cat /proc/cmdline > /dev/console{SAY_AND_POWER_OFF}"
-    return kernel_and_initrd(folder, real=True, script=script, line=f'"q=r" {COMMAND_LINE} {WORDS} "last=d e"')
+    return kernel_and_initrd(folder, real=True, script=script, line=f"{first} {COMMAND_LINE} {WORDS}")
 
 
 def os_bios(folder: Path) -> Path:
@@ -53,7 +53,8 @@ def os_efi(folder: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("make", "words"),
-    [(os_kernel, re.escape('b  c" x=$y#z;{v} #w u=* "last=d e"')), (os_bios, ""), (os_efi, "")],
+    [(os_kernel, re.escape('"p=b  c" #w ') + ".*" + re.escape(WORDS)), (os_bios, ""), (os_efi, "")],
+    ids=["kernel", "iso-bios", "iso-efi"],
 )
 def test_it_boots_by_bios_and_by_uefi(
     lkcloud: Command, tmp_path: Path, make: Callable[[Path], Path], words: str
@@ -75,7 +76,7 @@ def test_a_system_finds_the_rest_of_its_iso(lkcloud: Command, tmp_path: Path) ->
 def test_what_pxe_writes_boots_over_the_network(lkcloud: Command, tmp_path: Path, firmware: str) -> None:
     if not OPTION_ROM.exists() or not IPXE.exists():
         pytest.skip("needs the Debian packages ipxe-qemu and ipxe")
-    lkcloud("convert", kernel_and_initrd(tmp_path, real=True), "net", "--format", "pxe")
+    lkcloud("convert", os_kernel(tmp_path, first="a=b"), "net", "--format", "pxe")
     options = ["-device", "virtio-net-pci,netdev=net", "-boot", "n"]
     if firmware == "uefi":
         # OVMF's own client starts no scripts: iPXE from a disk does.
@@ -88,6 +89,7 @@ def test_what_pxe_writes_boots_over_the_network(lkcloud: Command, tmp_path: Path
     with console("-netdev", network, *options) as output:
         assert f"{LINUX_SAYS} " in output
         assert f"firmware={firmware}" in output
+        assert WORDS in output
 
 
 @contextmanager

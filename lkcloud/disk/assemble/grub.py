@@ -74,10 +74,10 @@ def configuration(kernel: str, initrds: tuple[str, ...], command_line: str) -> s
     line that cannot come through that: GRUB puts a backslash before quotes and backslashes, which the kernel keeps.
     """
     words = _words(command_line)
-    if any(set("\\'\"") & set(word) for word in words):
+    if any(set("\\'") & set(word) for word in words):
         raise UnusableImage(
-            "GRUB cannot give the kernel a command line with a backslash or such quotes",
-            hint="leave them out, or make a disk for UEFI alone: --boots-by uefi",
+            "GRUB cannot give the kernel a command line with a backslash or a single quote",
+            hint="leave it out, or make a disk for UEFI alone: --boots-by uefi",
         )
     quoted = " ".join(f"'{word}'" for word in words)
     return "\n".join(
