@@ -26,6 +26,8 @@ def small_kernel(*, efi: bool = True, words64: bool = True) -> bytes:
     """Return what has the headers of a bzImage and starts nothing."""
     content = bytearray(b"kernel" * 10_000)
     content[:2] = b"MZ" if efi else b"\xea\x05"
+    content[0x1F1] = 1
+    content[0x1F4:0x1F8] = ((len(content) - 1024) // 16).to_bytes(4, "little")
     content[0x1FE:0x200] = b"\x55\xaa"
     content[0x202:0x208] = b"HdrS\x0c\x02"
     content[0x236:0x238] = b"\x01\0" if words64 else b"\0\0"

@@ -212,6 +212,7 @@ def arm64_image() -> bytes:
     ("kernel", "wanted", "message", "hint"),
     [
         (small_kernel(words64=False), Wanted(), "for no 64-bit machine", "x86-64"),
+        (small_kernel()[:-17], Wanted(), "has 59983 bytes, and should have", "cut short"),
         (small_kernel(efi=False), Wanted(), "cannot be started by UEFI", "--boots-by bios"),
         (small_kernel(), Wanted(command_line="a\\b"), "backslash", "--boots-by uefi"),
         (small_kernel(), Wanted(command_line="x" * 2028), "2028 bytes, and at most 2027 come through", "shorter"),

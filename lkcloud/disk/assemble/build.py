@@ -129,8 +129,21 @@ def _check(contents: Contents, firmware: tuple[Firmware, ...], architecture: Arc
             hint="build it with CONFIG_EFI_STUB"
             + (", or make a disk for BIOS alone: --boots-by bios" if architecture == "x86_64" else ""),
         )
+    kernel = contents.kernel
+    if architecture == "x86_64" and kernel.size < (stated := _stated_size(kernel)):
+        raise UnusableImage(
+            f"the kernel has {kernel.size} bytes, and should have {stated}",
+            hint="it was cut short: build or download it again",
+        )
     if any(not letter.isprintable() for letter in contents.command_line):
         raise UnusableImage("the kernel's command line has characters that cannot be printed", hint="use plain text")
+
+
+def _stated_size(kernel: File) -> int:
+    """Return how many bytes KERNEL, a bzImage, has at least (https://docs.kernel.org/arch/x86/boot.html)."""
+    head = kernel.read(0x1F1, 7)
+    setup_sectors, paragraphs = head[0] or 4, int.from_bytes(head[3:7], "little")
+    return (1 + setup_sectors) * SECTOR + max(0, paragraphs - 1) * 16 + 1  # the last 16 bytes need not be whole
 
 
 def _check_length(command_line: str, initrds: tuple[str, ...], firmware: tuple[Firmware, ...]) -> None:
