@@ -49,6 +49,8 @@ needed=(
     "cryptsetup-bin|cryptsetup|tests that recognise LUKS"
     "squashfs-tools|mksquashfs|tests that recognise SquashFS"
     "erofs-utils|mkfs.erofs|tests that recognise EROFS"
+    "ipxe|/usr/lib/ipxe/ipxe.efi|the tests that boot over the network"
+    "ipxe-qemu|/usr/lib/ipxe/qemu/pxe-virtio.rom|the tests that boot over the network"
     "xorriso|xorriso|tests on ISO images"
     "genisoimage|genisoimage|tests on ISO images as LinuxKit and others make them"
     "isolinux|/usr/lib/ISOLINUX/isolinux.bin|tests on ISO images that a BIOS starts"
