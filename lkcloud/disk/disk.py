@@ -24,8 +24,8 @@ class Disk:
 
     PATH is the file or block device that the user named and SOURCE its state when it was opened, at OPENED_NS
     (nanoseconds since 1970). DESCRIPTOR, which the disk takes over, is open on the raw bytes: the same file, or the
-    unpacked copy of it in the cache. SIZE is in bytes. With OWN, they are in a file of the cache that was put together
-    from PATH and other files; SOURCE is the state of that one, which nobody writes to.
+    unpacked copy of it in the cache. SIZE is in bytes. What was put together is MADE_OF files, PATH among
+    them, and then SOURCE is the state of the file in the cache, which nobody writes to.
     """
 
     def __init__(
@@ -36,15 +36,16 @@ class Disk:
         size: int,
         source: Identity,
         opened_ns: int | None = None,
-        own: bool = False,
+        made_of: tuple[Path, ...] = (),
     ) -> None:
         self.path = path
+        self.files = made_of or (path,)
         self.size = size
         self._descriptor = descriptor
         self._held: list[int] = []
         self._source = source
         self._opened_ns = time.time_ns() if opened_ns is None else opened_ns
-        self._watched = None if own else path.absolute()  # stays right if the program changes its working folder
+        self._watched = None if made_of else path.absolute()  # stays right if the program changes its working folder
         self._lock = threading.Lock()
         self._extents: Extents | None = None
         self._content: Content | None = None

@@ -100,7 +100,7 @@ def _check_target(target: Path, output: Path, disk: Disk, *, force: bool) -> Non
         raise UsageError(f"there is no folder {target.parent}", hint=f"make it first: mkdir -p {target.parent}")
     if not target.exists():
         return
-    if disk.path.exists() and target.samefile(disk.path):
+    if any(file.exists() and target.samefile(file) for file in disk.files):
         raise UsageError(f"{output} is the image itself", hint="name another file for the output")
     if not target.is_file():
         raise UsageError(f"{output} is no regular file", hint="convert to a file, and copy that to a device")

@@ -19,6 +19,7 @@ from lkcloud.disk.inspect import inspect
 from lkcloud.disk.inspect.facts import Firmware
 from lkcloud.disk.linux.system import look_for_linux
 from lkcloud.errors import ImageChanged, UnusableImage, UsageError
+from lkcloud.formats.convert import convert
 from lkcloud.reporting import Silent
 from tests.assemble.builds import kernel_and_initrd, need_loaders, small_kernel
 from tests.cli.conftest import Command
@@ -305,6 +306,15 @@ def test_the_flags_make_the_disk(lkcloud: Command, tmp_path: Path, files: tuple[
     assert "UEFI (BOOTX64.EFI)" in said
     assert "BIOS" not in said
     assert lkcloud("inspect", kernel, *flags).stdout == said
+
+
+@pytest.mark.parametrize("ending", ["kernel", "initrd.img", "cmdline"])
+def test_it_is_never_written_over_its_own_files(tmp_path: Path, ending: str) -> None:
+    build = kernel_and_initrd(tmp_path)
+    before = Path(f"{build}-{ending}").read_bytes()
+    with open_disk(build) as disk, pytest.raises(UsageError, match="is the image itself"):
+        convert(disk, Path(f"{build}-{ending}"), format="raw", force=True)
+    assert Path(f"{build}-{ending}").read_bytes() == before
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:

@@ -229,8 +229,10 @@ def _assembled(
         disk.path, (*key, () if settled else opened_ns), make, kind="assembled", title="assemble", reporter=reporter
     )
     identity = Identity.of_open(descriptor)
+    line = _sibling(disk.path, _COMMAND_LINE_ENDING)
+    made_of = (disk.path, *(file.path for file in files), *([line] if line else []))
     # What is remembered of it is not its files': another command line or another loader makes another disk of them.
-    return Disk(disk.path, descriptor, size=identity.size, source=identity, opened_ns=opened_ns, own=True)
+    return Disk(disk.path, descriptor, size=identity.size, source=identity, opened_ns=opened_ns, made_of=made_of)
 
 
 def _loaders(firmware: tuple[Firmware, ...], architecture: Architecture) -> tuple[Identity, ...]:
