@@ -33,7 +33,7 @@ def test_killed_at_every_kind_of_request(way: str, forks: Forks) -> None:
     with scene(forks, way, blocks=GROUNDS[way].blocks) as opened:
         whole = opened.whole()
         turning = list(turning_points(whole.operations))
-        chosen = sorted(random.Random(way).sample(turning, min(4, len(turning))))
+        chosen = sorted(random.Random(way).sample(turning, min(2, len(turning))))
         check_all(opened, (Moment(number=number, phase="after") for number in chosen), whole.sent)
 
 
