@@ -14,6 +14,8 @@ from lkcloud.sandbox.firmware import EMULATOR, Architecture
 Accelerator = Literal["tcg", "kvm"]
 Bus = Literal["nvme", "virtio", "virtio-scsi"]
 Firmware = Literal["bios", "uefi"]
+DiskFormat = Literal["raw", "qcow2", "vpc", "vmdk", "vhdx"]
+"""As QEMU calls them."""
 
 _PACKAGES = {"x86_64": ("qemu-system-x86", "ovmf"), "arm64": ("qemu-system-arm", "qemu-efi-aarch64")}
 """Debian's packages of QEMU and of its UEFI firmware."""
@@ -24,7 +26,7 @@ class Drive:
     """A disk of the machine; the first one is booted from."""
 
     path: Path
-    format: Literal["raw", "qcow2", "vpc", "vmdk"] = "raw"
+    format: DiskFormat = "raw"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from lkcloud.disk.inspect.facts import Firmware
 from lkcloud.disk.linux.system import look_for_linux
 from lkcloud.errors import ImageChanged, UnusableImage, UsageError
 from lkcloud.formats.convert import convert
-from lkcloud.reporting import Silent
+from lkcloud.reporting import Meter, Silent
 from tests.assemble.builds import kernel_and_initrd, need_loaders, small_kernel
 from tests.cli.conftest import Command
 
@@ -161,7 +162,7 @@ def test_it_is_put_together_once_and_again_when_something_has_changed(tmp_path: 
     stages: list[str] = []
 
     class Voice(Silent):
-        def stage(self, title: str):  # type: ignore[no-untyped-def]
+        def stage(self, title: str) -> AbstractContextManager[Meter]:
             stages.append(title)
             return super().stage(title)
 
@@ -190,7 +191,7 @@ class _Changing(Silent):
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def stage(self, title: str):  # type: ignore[no-untyped-def]
+    def stage(self, title: str) -> AbstractContextManager[Meter]:
         self.file.write_bytes(self.file.read_bytes() + b"more")
         return super().stage(title)
 
@@ -251,7 +252,7 @@ def test_an_initramfs_that_is_removed_meanwhile_is_noticed(tmp_path: Path) -> No
     build = kernel_and_initrd(tmp_path)
 
     class Removing(Silent):
-        def stage(self, title: str):  # type: ignore[no-untyped-def]
+        def stage(self, title: str) -> AbstractContextManager[Meter]:
             Path(f"{build}-initrd.img").unlink()
             return super().stage(title)
 

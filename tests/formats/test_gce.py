@@ -11,7 +11,6 @@ import tempfile
 import tracemalloc
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lkcloud.disk import open_disk
-from lkcloud.disk.extent import Extent, Extents
 from lkcloud.errors import UnusableImage
 from lkcloud.formats import gce
+from tests.formats.described import Described
 
 GIB = 1024**3
 TIB = 1024**4
@@ -133,23 +132,6 @@ def test_any_disk_is_what_gnu_tar_writes(disk: tuple[int, dict[int, int]]) -> No
                 file.write(b"\x5a" * length)
             file.truncate(size)
         assert_same(raw)
-
-
-@dataclass(frozen=True)
-class Described:
-    """A disk of which only is said where its data is; all of it reads as one byte."""
-
-    size: int
-    bounds: "array[int]"
-
-    def extents(self) -> Sequence[Extent]:
-        return Extents(self.bounds)
-
-    def read(self, offset: int, length: int) -> bytes:
-        return b"\x5a" * length
-
-    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
-        buffer[:] = self.read(offset, len(buffer))
 
 
 def test_a_disk_without_holes_is_an_ordinary_member_as_it_is_for_gnu_tar(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import time
 import xml.etree.ElementTree as ET
 from array import array
 from collections.abc import Callable, Mapping, Sequence
@@ -25,10 +24,10 @@ from lkcloud.formats.convert import convert
 from lkcloud.formats.ovf import Machine, descriptor
 from lkcloud.formats.vmdk import stream_optimized
 from lkcloud.sandbox.command import Firmware
-from lkcloud.sandbox.qemu import Drive, VirtualMachine, missing
 from lkcloud.sandbox.tinydisk import write_esp_disk
 from lkcloud.sandbox.tinydisk.machine_code import efi_program
 from tests import images
+from tests.formats.booting import assert_boots, need_machine
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -289,17 +288,7 @@ def test_the_descriptor_is_as_long_for_every_size() -> None:
 
 @pytest.mark.parametrize("by", ["bios", "uefi"])
 def test_the_disk_in_it_boots(by: Firmware, tmp_path: Path, qemu_img: str) -> None:
-    if packages := missing("x86_64", by):
-        pytest.skip(f"needs the Debian packages {' '.join(packages)}")
+    need_machine(by)
     disk = tmp_path / "disk.vmdk"
     disk.write_bytes(content(write(images.tiny(tmp_path / "tiny.raw")), "disk.vmdk"))
-    machine = VirtualMachine(drives=[Drive(disk, "vmdk")], firmware=by, home=tmp_path / "vm")
-    machine.start()
-    try:
-        deadline = time.monotonic() + 120
-        while machine.state() == "running" and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert f"{images.TINY_SAYS} {by}" in machine.console().decode(errors="replace")
-        assert machine.state() == "stopped"
-    finally:
-        machine.stop()
+    assert_boots(disk, "vmdk", by, tmp_path / "vm")

@@ -8,12 +8,10 @@ import shutil
 import struct
 import subprocess
 import tempfile
-import time
 import tracemalloc
 import zlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +22,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lkcloud.disk import open_disk
-from lkcloud.disk.extent import Extent, Extents
 from lkcloud.errors import UnusableImage, UsageError
 from lkcloud.formats import qcow2
 from lkcloud.formats.convert import Converted, convert
 from lkcloud.formats.layout import Readable
 from lkcloud.formats.qcow2_compressed import Compression, compressed
 from lkcloud.sandbox.command import Firmware
-from lkcloud.sandbox.qemu import Drive, VirtualMachine, missing
 from tests import images
+from tests.formats.booting import assert_boots, need_machine
+from tests.formats.described import Described
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -276,23 +274,6 @@ def test_a_huge_sparse_disk_is_a_small_file(form: str, make_raw: RawMaker, qemu_
     assert "identical" in run(qemu_img, "compare", "-f", "raw", "-F", "qcow2", raw, output)
 
 
-@dataclass(frozen=True)
-class Described:
-    """A disk of which only is said where its data is."""
-
-    size: int
-    bounds: "array[int]"
-
-    def extents(self) -> Sequence[Extent]:
-        return Extents(self.bounds)
-
-    def read(self, offset: int, length: int) -> bytes:
-        return b"\x5a" * length
-
-    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
-        buffer[:] = self.read(offset, len(buffer))
-
-
 def test_tables_are_never_in_memory_at_once() -> None:
     """Those of this disk have a MiB, and a quarter of a MiB of counts."""
     disk = Described(2 * TIB, array("Q", [0, 8 * GIB, TIB, TIB + 1]))
@@ -348,16 +329,6 @@ def test_a_level_that_the_format_does_not_have_is_refused(form: str, level: int,
 @each_form
 @pytest.mark.parametrize("by", ["bios", "uefi"])
 def test_it_boots(form: str, by: Firmware, tmp_path: Path) -> None:
-    if packages := missing("x86_64", by):
-        pytest.skip(f"needs the Debian packages {' '.join(packages)}")
+    need_machine(by)
     output = write(images.tiny(tmp_path / "tiny.raw"), form)
-    machine = VirtualMachine(drives=[Drive(output, "qcow2")], firmware=by, home=tmp_path / "vm")
-    machine.start()
-    try:
-        deadline = time.monotonic() + 120
-        while machine.state() == "running" and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert f"{images.TINY_SAYS} {by}" in machine.console().decode(errors="replace")
-        assert machine.state() == "stopped"
-    finally:
-        machine.stop()
+    assert_boots(output, "qcow2", by, tmp_path / "vm")

@@ -8,11 +8,9 @@ import shutil
 import struct
 import subprocess
 import tempfile
-import time
 import tracemalloc
 from array import array
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,13 +21,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lkcloud.disk import open_disk
-from lkcloud.disk.extent import Extent, Extents
 from lkcloud.errors import UnusableImage
 from lkcloud.formats import vhdx
 from lkcloud.formats.convert import Converted, convert
 from lkcloud.sandbox.command import Firmware
-from lkcloud.sandbox.qemu import Drive, VirtualMachine, missing
 from tests import images
+from tests.formats.booting import assert_boots, need_machine
+from tests.formats.described import Described
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -241,23 +239,6 @@ def test_a_huge_sparse_disk_is_a_small_file(make_raw: RawMaker) -> None:
     assert result.path.stat().st_blocks * 512 < 8 * MIB + 1300 * KIB
 
 
-@dataclass(frozen=True)
-class Described:
-    """A disk of which only is said where its data is."""
-
-    size: int
-    bounds: "array[int]"
-
-    def extents(self) -> Sequence[Extent]:
-        return Extents(self.bounds)
-
-    def read(self, offset: int, length: int) -> bytes:
-        return b"\x5a" * length
-
-    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
-        buffer[:] = self.read(offset, len(buffer))
-
-
 def test_the_table_is_never_in_memory_at_once() -> None:
     disk = Described(256 * GIB, array("Q", [0, 128 * GIB, 200 * GIB, 200 * GIB + 1]))
     tracemalloc.start()
@@ -280,16 +261,6 @@ def test_a_disk_that_no_vhdx_holds_is_refused(size: int) -> None:
 
 @pytest.mark.parametrize("by", ["bios", "uefi"])
 def test_it_boots(by: Firmware, tmp_path: Path) -> None:
-    if packages := missing("x86_64", by):
-        pytest.skip(f"needs the Debian packages {' '.join(packages)}")
+    need_machine(by)
     output = write(images.tiny(tmp_path / "tiny.raw"))
-    machine = VirtualMachine(drives=[Drive(output, "vhdx")], firmware=by, home=tmp_path / "vm")
-    machine.start()
-    try:
-        deadline = time.monotonic() + 120
-        while machine.state() == "running" and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert f"{images.TINY_SAYS} {by}" in machine.console().decode(errors="replace")
-        assert machine.state() == "stopped"
-    finally:
-        machine.stop()
+    assert_boots(output, "vhdx", by, tmp_path / "vm")
