@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+MIB = 1024 * 1024
+
 RawMaker = Callable[[int, Mapping[int, bytes]], Path]
 
 
@@ -36,3 +38,17 @@ def make_raw(tmp_path: Path) -> RawMaker:
         return path
 
     return make
+
+
+@pytest.fixture
+def raw(make_raw: RawMaker) -> Path:
+    """64 MiB of which 16 MiB are data."""
+    return make_raw(64 * MIB, {0: b"head", 8 * MIB: bytes(range(1, 257 - 1)) * (16 * MIB // 255), 64 * MIB - 1: b"x"})
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """An empty folder to write in."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
