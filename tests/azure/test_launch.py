@@ -1,14 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Test machines: started once, read as long as they run, and never left behind."""
+"""Test machines: started once, and read as long as they run."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,61 +12,18 @@ import pytest
 
 from lkcloud.errors import LkcloudError, NotFound, Refused, UsageError
 from lkcloud.provider import Image, Run
-from lkcloud.reporting import Meter, Silent
-from lkcloud.sandbox.http import DropConnection, Response
-from lkcloud.sandbox.tinydisk import write_tiny_disk
-from lkcloud_azure import AzureOptions, leftovers
-from lkcloud_azure.launch import Launcher, VirtualMachine
+from lkcloud.sandbox.http import Response
+from lkcloud_azure.launch import VirtualMachine
 from lkcloud_azure.sandbox import AzureStandIn, Seen
-from lkcloud_azure.sandbox.cloud import LOCATION, SUBSCRIPTION, Group, Resource
+from lkcloud_azure.sandbox.cloud import LOCATION, SUBSCRIPTION
 from lkcloud_azure.sandbox.errors import ApiError
 from lkcloud_azure.sandbox.vm_machine import Machine
 from lkcloud_azure.session import Session
-from tests.azure.pushing import Noting, counted, lose_answers, others, refuse
-from tests.azure_sandbox.machines import hold_image, hold_version, needs_qemu, needs_uefi
+from tests.azure.launching import GROUP, disk, image, launcher, left, request_of, shown, version
+from tests.azure.pushing import counted, lose_answers, others, refuse
+from tests.azure_sandbox.machines import hold_image, needs_qemu, needs_uefi
 
-GROUP = "lkcloud"
-DIGEST = "5a" * 32
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Path:
-    write_tiny_disk(tmp_path / "tiny.raw", message="hello-from-azure")
-    return tmp_path / "tiny.raw"
-
-
-@pytest.fixture
-def image(azure: AzureStandIn, disk: Path) -> Image:
-    """Return a managed image of generation 1, which boots by BIOS."""
-    azure.holdings.groups[GROUP] = Group(GROUP, LOCATION, {})
-    return shown(hold_image(azure, disk, GROUP))
-
-
-def shown(held: Resource) -> Image:
-    """Return what the stand-in holds as the provider would."""
-    return Image("azure", held.location, str(held.id), "image", digest=DIGEST, state="Succeeded")
-
-
-def version(azure: AzureStandIn, disk: Path, **said: Any) -> Image:
-    """Return a gallery image version."""
-    azure.holdings.groups[GROUP] = Group(GROUP, LOCATION, {})
-    return shown(hold_version(azure, disk, GROUP, **said))
-
-
-def launcher(session: Session, image: Image, **options: object) -> Launcher:
-    return Launcher(session, AzureOptions.model_validate({"location": LOCATION, **options}), image)
-
-
-def left(azure: AzureStandIn) -> list[str]:
-    """Return the types of all that there is of test machines."""
-    with azure.holdings.lock:
-        found = list(azure.holdings.every(Resource))  # type: ignore[type-abstract]  # any of them
-    return sorted(one.kind.rpartition("/")[2] for one in found if one.name.startswith("lkcloud-test-"))
-
-
-def request_of(session: Session, machine: VirtualMachine) -> Any:
-    """Return what Azure shows of MACHINE."""
-    return session.compute.virtual_machines.get(machine.group, machine.name).properties
+__all__ = ["disk", "image"]
 
 
 @needs_qemu
@@ -320,90 +271,6 @@ def test_a_log_that_may_not_be_read_is_told(azure: AzureStandIn, session: Sessio
     assert "retrieveBootDiagnosticsData" in raised.value.hint
 
 
-@needs_qemu
-def test_without_room_for_one_size_the_next_one_is_taken(
-    azure: AzureStandIn, session: Session, image: Image, run: Run
-) -> None:
-    azure.windows.unavailable_sizes = ("Standard_B2s",)
-    machine = launcher(session, image).launch(run)
-    assert request_of(session, machine).hardware_profile.vm_size == "Standard_D2s_v5"
-    machine.terminate()
-    assert left(azure) == []
-
-
-@pytest.mark.parametrize(
-    ("code", "said"),
-    [
-        ("SkuNotAvailable", "The requested VM size for resource 'x' is currently not available in location 'y'."),
-        ("QuotaExceeded", "too many"),
-        ("OperationNotAllowed", "Operation results in exceeding approved standardBSFamily Cores quota."),
-        ("InvalidParameter", "The value Standard_B2s provided for the VM size is not valid. The valid sizes are: a"),
-        ("AllocationFailed", "no room"),
-        ("ZonalAllocationFailed", "no room"),
-    ],
-)
-def test_a_region_without_room_is_told_with_what_to_do(
-    azure: AzureStandIn, session: Session, image: Image, run: Run, code: str, said: str
-) -> None:
-    refuse(azure, "VirtualMachines.CreateOrUpdate", ApiError(409, code, said), times=9)
-    with pytest.raises(Refused) as raised:
-        launcher(session, image).launch(run)
-    assert "--vm-size" in raised.value.hint
-    assert "--location" in raised.value.hint
-    assert ("quota" in raised.value.hint) == ("quota" in f"{code} {said}".lower())
-    assert counted(azure, "VirtualMachines.CreateOrUpdate") == 2
-    assert left(azure) == []
-
-
-def test_a_size_of_the_users_is_the_only_one(azure: AzureStandIn, session: Session, image: Image, run: Run) -> None:
-    azure.windows.unavailable_sizes = ("Standard_D2as_v5",)
-    azure.windows.nic_kept = 0.3
-    reporter = Noting()
-    with pytest.raises(Refused, match="Standard_D2as_v5"):
-        launcher(session, image, vm_size="Standard_D2as_v5").launch(replace(run, reporter=reporter))
-    [note] = reporter.notes
-    assert "network interface is still in use" in note
-    assert counted(azure, "VirtualMachines.CreateOrUpdate") == 1
-    assert counted(azure, "NetworkInterfaces.Delete") > 1  # it was kept for the machine for some time
-    assert left(azure) == []
-
-
-def test_a_host_that_is_not_found_is_told(azure: AzureStandIn, session: Session, image: Image, run: Run) -> None:
-    azure.windows.unallocatable_sizes = ("Standard_B2s",)
-    with pytest.raises(Refused, match="Allocation failed") as raised:
-        launcher(session, image).launch(run)
-    assert "--vm-size" in raised.value.hint
-    assert left(azure) == []
-
-
-@pytest.mark.parametrize(
-    ("size", "hint"),
-    [
-        ("Standard_B2ls_v2", "generation"),
-        ("Standard_D2pls_v5", "generation"),
-        ("Standard_None", "--vm-size"),
-    ],
-)
-def test_a_size_that_does_not_boot_the_image(
-    azure: AzureStandIn, session: Session, image: Image, run: Run, size: str, hint: str
-) -> None:
-    with pytest.raises(LkcloudError) as raised:
-        launcher(session, image, vm_size=size).launch(run)
-    assert hint in raised.value.hint
-    assert left(azure) == []
-
-
-def test_a_size_without_a_controller_of_the_image(azure: AzureStandIn, session: Session, disk: Path, run: Run) -> None:
-    image = version(azure, disk, DiskControllerTypes="SCSI")
-    with pytest.raises(UsageError) as raised:
-        launcher(session, image, vm_size="Standard_D2s_v6").launch(run)
-    assert "disk controller" in raised.value.hint
-    with pytest.raises(UsageError) as raised:
-        launcher(session, image, vm_size="Standard_D2ps_v5").launch(run)
-    assert "architecture" in raised.value.hint
-    assert left(azure) == []
-
-
 def test_the_tag_of_a_long_id_is_cut_to_what_a_tag_can_have(session: Session, image: Image) -> None:
     long = replace(image, id=image.id + "x" * 300)
     assert launcher(session, long)._tags["lkcloud-image"] == "x" * 256
@@ -528,100 +395,4 @@ def test_a_lock_is_not_waited_for(azure: AzureStandIn, session: Session, image: 
     with pytest.raises(LkcloudError, match="it is locked"):
         machine.terminate()
     machine.terminate()
-    assert left(azure) == []
-
-
-def interrupt(azure: AzureStandIn, operation: str, phase: str) -> None:
-    """Let Ctrl-C come while the answer to OPERATION is waited for."""
-
-    def hook(seen: Seen) -> Response | None:
-        if seen.operation == operation and seen.phase == phase:
-            azure.traffic.hooks.remove(hook)
-            os.kill(os.getpid(), signal.SIGINT)
-            raise DropConnection
-        return None
-
-    azure.traffic.hooks.append(hook)
-
-
-@needs_qemu
-@pytest.mark.parametrize("phase", ["before", "after"])
-@pytest.mark.parametrize(
-    "operation",
-    ["VirtualNetworks.CreateOrUpdate", "NetworkInterfaces.CreateOrUpdate", "VirtualMachines.CreateOrUpdate"],
-)
-def test_ctrl_c_while_it_starts_leaves_nothing(
-    azure: AzureStandIn, session: Session, image: Image, run: Run, operation: str, phase: str
-) -> None:
-    interrupt(azure, operation, phase)
-    with pytest.raises(KeyboardInterrupt):
-        launcher(session, image).launch(run)
-    assert left(azure) == []
-
-
-class InterruptingTheEnd(Silent):
-    """A reporter that is interrupted while it tells the end of a stage."""
-
-    @contextmanager
-    def stage(self, title: str) -> Iterator[Meter]:
-        with super().stage(title) as meter:
-            yield meter
-        raise KeyboardInterrupt
-
-
-@needs_qemu
-def test_ctrl_c_while_the_start_is_told_leaves_nothing(
-    azure: AzureStandIn, session: Session, image: Image, run: Run
-) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        launcher(session, image).launch(replace(run, reporter=InterruptingTheEnd()))
-    assert counted(azure, "VirtualMachines.CreateOrUpdate") == 1
-    assert left(azure) == []
-
-
-@needs_qemu
-def test_what_cannot_be_removed_is_named(azure: AzureStandIn, session: Session, image: Image, run: Run) -> None:
-    azure.windows.denied_actions = ("Microsoft.Compute/virtualMachines/delete",)
-    refuse(azure, "VirtualMachines.InstanceView", ApiError(403, "AuthorizationFailed", "you may not look"))
-    reporter = Noting()
-    with pytest.raises(Refused, match="you may not look") as raised:
-        launcher(session, image).launch(replace(run, reporter=reporter))
-    [note] = raised.value.__notes__
-    assert "/virtualMachines/lkcloud-test-" in note
-    assert reporter.warnings == [note]
-
-
-@needs_qemu
-def test_a_machine_that_is_left_is_found_and_removed(
-    azure: AzureStandIn, session: Session, image: Image, run: Run
-) -> None:
-    options = AzureOptions()
-    machine = launcher(session, image).launch(run)
-    assert list(leftovers.leftovers(session, options, "other")) == []
-    [blob] = leftovers.leftovers(session, options, "image")
-    assert (blob.id, blob.kind, blob.name, blob.region) == (machine.id, "test-machine", "image", LOCATION)
-    assert blob.created is not None
-    assert datetime.now(UTC) - blob.created < timedelta(minutes=5)
-    # What is left of one is found too, and goes under the same id.
-    session.compute.virtual_machines.begin_delete(GROUP, machine.name).result()
-    assert [(one.id, one.created) for one in leftovers.leftovers(session, options, "")] == [(machine.id, blob.created)]
-    leftovers.delete(session, options, blob)
-    leftovers.delete(session, options, blob)
-    assert left(azure) == []
-    with pytest.raises(UsageError):
-        leftovers.delete(session, options, replace(blob, id=blob.id.replace("lkcloud-test-", "other-")))
-
-
-@needs_qemu
-def test_ctrl_c_in_a_boot_test_ends_the_machine(azure: AzureStandIn, image: Image, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "lkcloud", "test", "azure", image.id, "--expect", "never-said"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 60
-        while counted(azure, "VirtualMachines.CreateOrUpdate") == 0:
-            assert time.monotonic() < deadline
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.005)
-        os.kill(process.pid, signal.SIGINT)
-        assert process.wait(60) != 0
-    assert counted(azure, "VirtualMachines.CreateOrUpdate") == 1
     assert left(azure) == []
