@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 HEAD_BYTES = 4096 + 512
 """What is looked at of the beginning: the GPT header of a disk with sectors of 4096 bytes is in it."""
 
+KERNEL_HEAD = 1024
+"""Bytes: enough to tell a kernel by."""
+
 KERNEL_ENDING = "-kernel"
 """What LinuxKit's output `kernel+initrd` puts behind the name of a build, for its kernel."""
 
@@ -101,15 +104,19 @@ def disk_bytes(form: Form, size: int) -> int:
 
 
 def is_kernel(disk: "Readable") -> bool:
-    """Return whether DISK is no disk but a Linux kernel: a bzImage, an Image of arm64 or an EFI zboot.
+    """Return whether DISK is no disk but a Linux kernel; see `begins_kernel`."""
+    return begins_kernel(disk.read(0, min(KERNEL_HEAD, disk.size)))
+
+
+def begins_kernel(head: bytes) -> bool:
+    """Return whether HEAD, of KERNEL_HEAD bytes, begins a bzImage, an Image of arm64 or an EFI zboot.
 
     Sources: https://docs.kernel.org/arch/x86/boot.html, https://docs.kernel.org/arch/arm64/booting.html and
     drivers/firmware/efi/libstub/zboot-header.S of Linux.
     """
-    head = disk.read(0, min(1024, disk.size))
     return (
         (head[0x202:0x206] == b"HdrS" and head[0x1FE:0x200] == b"\x55\xaa")
-        or (head[0x38:0x3C] == b"ARM\x64")
+        or head[0x38:0x3C] == b"ARM\x64"
         or (head[:2] == b"MZ" and head[4:8] == b"zimg")
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from lkcloud.disk.detect import KERNEL_HEAD, begins_kernel
 from lkcloud.disk.inspect.facts import LOADERS
 from lkcloud.disk.inspect.pe import EfiProgram, efi_program
 from lkcloud.disk.linux import grub, loader_entries, syslinux
@@ -82,8 +83,7 @@ def _by_firmware(trees: Sequence[Tree]) -> Iterator[Boot]:
 
 
 def _is_kernel(file: File) -> bool:
-    head = file.read(0, 4096)
-    return head[0x202:0x206] == b"HdrS" or head[0x38:0x3C] == b"ARM\x64" or head[4:8] == b"zimg"
+    return begins_kernel(file.read(0, KERNEL_HEAD))
 
 
 def unified(file: File, program: EfiProgram, path: str) -> Boot | None:
