@@ -29,11 +29,14 @@ def upload(folder: Folder, options: LocalOptions, source: Source, run: Run) -> B
     with run.reporter.stage("upload") as meter, folder.explained(f"copying {source.disk.path}"):
         folder.make()
         with exclusive(folder.work, place.name):
-            if read(place) is None:
+            document = read(place)
+            if document is None:
                 place.mkdir(exist_ok=True)
                 _copy_whole(source, place / DISK, meter, run)
-                images.write(place, _document(options, source))
-    return leftovers.blob(place, source.name, source.digest)
+                document = _document(options, source)
+                images.write(place, document)
+    # What is said of it comes from its document: whoever pushes the same may put it into its place at any moment.
+    return Blob(CLOUD, str(folder.path), str(place), "upload", source.name, source.digest, "complete", document.created)
 
 
 def register(folder: Folder, source: Source, blob: Blob, run: Run) -> Image:
