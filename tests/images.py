@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real bootable disks for tests, made in a second without root, loop device or mount.
 
-The Linux ones are the kernel of Debian's linux-image-cloud-amd64 with busybox as its only program. The kernel's package
-is downloaded by apt and unpacked once, into LKCLOUD_TEST_CACHE or `.cache` of the checkout. A test whose disk needs a
-program or a package that is not there is skipped, and the reason names the package.
+The Linux ones are the kernel of Debian's linux-image-cloud-amd64 with busybox as its only program. A test whose disk
+needs a program or a package that is not there is skipped, and the reason names the package.
 """
 
 import gzip
-import os
 import re
 import shutil
 import subprocess
@@ -23,9 +21,8 @@ from lkcloud.disk.assemble import grub
 from lkcloud.disk.assemble.gpt import ALIGNMENT, BIOS_BOOT, LINUX_DATA
 from lkcloud.formats.layout import Literal
 from lkcloud.sandbox.tinydisk import NewPartition, esp, write_esp_disk, write_gpt_disk, write_tiny_disk
+from tests import debian
 
-# Read when this is imported: during a test the environment has no settings of lkcloud's.
-CACHE = Path(os.environ.get("LKCLOUD_TEST_CACHE") or Path(__file__).parent.parent / ".cache")
 BUSYBOX = Path("/bin/busybox")
 EFI_STUB = Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
 GRUB = Path("/usr/lib/grub/i386-pc")
@@ -79,19 +76,16 @@ def debian_bios(path: Path, *, script: str = SAY_AND_POWER_OFF) -> Path:
 def kernel() -> Path:
     """Return the kernel that linux-image-cloud-amd64 stands for now, downloaded if it is not in the cache."""
     release = kernel_release()
-    folder = CACHE / f"linux-image-{release}"
-    if not folder.is_dir():
-        _download(f"linux-image-{release}", folder)
-    return folder / "boot" / f"vmlinuz-{release}"
+    return debian.unpacked(f"linux-image-{release}") / "boot" / f"vmlinuz-{release}"
 
 
 @cache  # apt takes a second to answer
 def kernel_release() -> str:
     """Return the release, such as `6.1.0-56-cloud-amd64`; the newest one in the cache where apt knows none."""
-    depends = _output(["apt-cache", "depends", "linux-image-cloud-amd64"])
+    depends = debian.output(["apt-cache", "depends", "linux-image-cloud-amd64"])
     if found := re.search(r"Depends: linux-image-(\S+)", depends):
         return found[1]
-    cached = sorted(CACHE.glob("linux-image-*-cloud-amd64"), key=lambda folder: folder.stat().st_mtime)
+    cached = sorted(debian.CACHE.glob("linux-image-*-cloud-amd64"), key=lambda folder: folder.stat().st_mtime)
     if not cached:
         pytest.skip("needs the Debian package linux-image-cloud-amd64, which apt does not know here")
     return cached[-1].name.removeprefix("linux-image-")
@@ -157,24 +151,3 @@ def _cpio_entry(name: str, mode: int, content: bytes = b"", device: tuple[int, i
 
 def _padded(data: bytes) -> bytes:
     return data + bytes(-len(data) % 4)
-
-
-def _download(package: str, folder: Path) -> None:
-    """Unpack PACKAGE into FOLDER; whoever comes at the same time does the same, and the first one wins."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as name:
-        # root's apt would rather not write into a folder that its own user cannot reach.
-        _output(["apt-get", "-o", "APT::Sandbox::User=root", "download", package], cwd=Path(name))
-        archives = list(Path(name).glob("*.deb"))
-        if not archives:
-            pytest.skip(f"needs the Debian package {package}, which apt cannot download now")
-        subprocess.run(["dpkg-deb", "--extract", archives[0], Path(name) / "unpacked"], check=True)
-        if not folder.is_dir():
-            (Path(name) / "unpacked").rename(folder)
-
-
-def _output(command: list[str], cwd: Path | None = None) -> str:
-    """Return the output of COMMAND, `""` if it fails or is not there."""
-    if shutil.which(command[0]) is None:
-        return ""
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False).stdout

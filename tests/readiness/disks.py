@@ -15,7 +15,6 @@ from lkcloud.formats.layout import Literal
 from lkcloud.sandbox.tinydisk import MIB, NewPartition, esp, write_esp_disk, write_gpt_disk
 from tests.images import (
     BUSYBOX,
-    CACHE,
     COMMAND_LINE,
     SAY_AND_POWER_OFF,
     init_script,
@@ -71,7 +70,7 @@ def with_kernel_and_initrd(path: Path, *, modules: Sequence[str] = ()) -> Path:
     if not SYSTEMD_BOOT.exists():
         pytest.skip("needs the Debian package systemd-boot-efi")
     release = kernel_release()
-    tree = CACHE / f"linux-image-{release}/lib/modules/{release}/kernel"
+    tree = kernel().parent.parent / f"lib/modules/{release}/kernel"
     found = {file.stem.replace("-", "_"): file for file in tree.rglob("*.ko")}
     files = {f"lib/modules/{release}/kernel/{name}.ko": found[name].read_bytes() for name in modules}
     entry = f"title Linux\nlinux /kernel\ninitrd /initrd.img\noptions {COMMAND_LINE}\n"

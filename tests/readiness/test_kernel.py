@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from lkcloud.disk.linux.kernel import Kernel, read_kernel
-from tests.images import CACHE, kernel, kernel_release
+from tests.images import kernel, kernel_release
 from tests.readiness.kernels import Bytes, arm64_image, bzimage, configuration, kallsyms, vmlinux, zboot
 
 WANTED = ("nvme_probe", "virtscsi_probe", "function_number_7", "ena_probe")
@@ -49,8 +49,7 @@ def test_debians_kernel_tells_what_its_configuration_says() -> None:
     found = read(path.read_bytes())
     assert (found.architecture, found.release, found.problem) == ("x86_64", kernel_release(), "")
     assert found.symbols == {"nvme_probe"}
-    folder = CACHE / f"linux-image-{kernel_release()}"
-    settings = (folder / f"boot/config-{kernel_release()}").read_text()
+    settings = path.with_name(f"config-{kernel_release()}").read_text()
     assert "CONFIG_BLK_DEV_NVME=y" in settings
     assert "CONFIG_SCSI_VIRTIO=m" in settings
     assert "# CONFIG_IKCONFIG is not set" in settings
