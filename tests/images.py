@@ -98,14 +98,14 @@ def init_script(script: str) -> str:
     )
 
 
-def initramfs(script: str, files: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
-    """Return a gzip-compressed cpio archive with busybox, an /init that runs SCRIPT, and FILES."""
-    if not BUSYBOX.exists():
+def initramfs(script: str, files: Mapping[str, bytes] = MappingProxyType({}), *, busybox: Path = BUSYBOX) -> bytes:
+    """Return a gzip-compressed cpio archive with BUSYBOX, an /init that runs SCRIPT, and FILES."""
+    if not busybox.exists():
         pytest.skip("needs the Debian package busybox-static")
     archive = [_cpio_entry(folder, 0o040755) for folder in ("bin", "dev", "proc", "sys")]
     archive += [
         _cpio_entry("dev/console", 0o020600, device=(5, 1)),
-        _cpio_entry("bin/busybox", 0o100755, BUSYBOX.read_bytes()),
+        _cpio_entry("bin/busybox", 0o100755, busybox.read_bytes()),
         *(_cpio_entry(f"bin/{name}", 0o120777, b"busybox") for name in ("sh", "mount", "poweroff", "uname", "sleep")),
         _cpio_entry("init", 0o100755, init_script(script).encode()),
         *(_cpio_entry(name, 0o100644, content) for name, content in files.items()),

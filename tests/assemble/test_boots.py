@@ -14,10 +14,13 @@ from subprocess import PIPE, STDOUT, Popen
 import pytest
 
 from lkcloud.sandbox.firmware import find
+from lkcloud.sandbox.qemu import missing
 from lkcloud.sandbox.tinydisk import write_esp_disk
+from tests import debian
 from tests.assemble.builds import iso_efi, kernel_and_initrd
 from tests.cli.conftest import Command
-from tests.images import COMMAND_LINE, LINUX_SAYS, SAY_AND_POWER_OFF
+from tests.images import COMMAND_LINE, LINUX_SAYS, SAY_AND_POWER_OFF, initramfs
+from tests.readiness.isos import written
 
 # Linux boots in some of them, and others may boot beside it.
 pytestmark = pytest.mark.timeout(900)
@@ -69,6 +72,30 @@ def test_a_system_finds_the_rest_of_its_iso(lkcloud: Command, tmp_path: Path) ->
     rest = {"etc/message": b"read from the ISO"}
     iso = iso_efi(tmp_path / "os.iso", script=READ_THE_MEDIUM, rest=rest)
     lkcloud("push", "local", iso, "--bus", "nvme", "--test", "--expect", "lkcloud-boot-ok medium: read from the ISO")
+
+
+@pytest.mark.long
+def test_it_boots_on_arm64(lkcloud: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if packages := missing("arm64", "uefi"):
+        pytest.skip(f"needs the Debian packages {' '.join(packages)}")
+    unpacked = debian.cached("arm64", _unpack_arm64)
+    [kernel] = unpacked.glob("boot/vmlinuz-*")
+    [busybox] = unpacked.glob("**/bin/busybox")
+    files = {
+        "os-kernel": kernel.read_bytes(),
+        "os-initrd.img": initramfs(SAY_AND_POWER_OFF, busybox=busybox),
+        "os-cmdline": COMMAND_LINE.replace("ttyS0", "ttyAMA0").encode(),
+    }
+    written(tmp_path, files)
+    monkeypatch.setenv("LKCLOUD_SYSTEMD_BOOT", str(unpacked / "usr/lib/systemd/boot/efi"))
+    expect = f"{LINUX_SAYS} kernel=.*arm64 firmware=uefi"
+    lkcloud("push", "local", "os", "--test", "--expect", expect)
+
+
+def _unpack_arm64(folder: Path) -> None:
+    with debian.archive("trixie", "arm64") as packages:
+        kernel = packages.dependency("linux-image-cloud-arm64", r"linux-image-\S+")
+        packages.unpack(folder, [kernel, "busybox-static", "systemd-boot-efi"])
 
 
 @pytest.mark.parametrize("firmware", ["bios", "uefi"])

@@ -22,8 +22,10 @@ from lkcloud.disk.linux.system import look_for_linux
 from lkcloud.errors import ImageChanged, UnusableImage, UsageError
 from lkcloud.formats.convert import convert
 from lkcloud.reporting import Meter, Silent
+from lkcloud.sandbox.tinydisk.machine_code import efi_program
 from tests.assemble.builds import kernel_and_initrd, need_loaders, small_kernel
 from tests.cli.conftest import Command
+from tests.readiness.isos import written
 
 LINE = 'console=ttyS0 root=/dev/ram0 dyndbg="file drivers/usb/* +p" -- single'
 
@@ -276,7 +278,27 @@ def test_an_arm64_kernel_wants_its_own_loader(tmp_path: Path) -> None:
     Path(f"{build}-kernel").write_bytes(arm64_image())
     with pytest.raises(UnusableImage, match=r"systemd-bootaa64\.efi") as caught:
         open_disk(build)
-    assert caught.value.hint == "install the Debian package systemd-boot-efi:arm64"
+    assert caught.value.hint == (
+        "install the Debian package systemd-boot-efi:arm64, or name the folder that has it in LKCLOUD_SYSTEMD_BOOT"
+    )
+
+
+def test_a_folder_that_has_no_loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = kernel_and_initrd(tmp_path)
+    Path(f"{build}-kernel").write_bytes(arm64_image())
+    monkeypatch.setenv("LKCLOUD_SYSTEMD_BOOT", str(tmp_path))
+    with pytest.raises(UnusableImage) as caught:
+        open_disk(build)
+    assert f"(systemd-bootaa64.efi) in {tmp_path} (LKCLOUD_SYSTEMD_BOOT) or elsewhere on this" in str(caught.value)
+
+
+def test_a_loader_in_a_folder_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = kernel_and_initrd(tmp_path)
+    Path(f"{build}-kernel").write_bytes(arm64_image())
+    written(tmp_path / "loaders", {"systemd-bootaa64.efi": efi_program("loader", "arm64")})
+    monkeypatch.setenv("LKCLOUD_SYSTEMD_BOOT", str(tmp_path / "loaders"))
+    with open_disk(build) as disk:
+        assert (inspect(disk).firmware, inspect(disk).architecture) == (("uefi",), "arm64")
 
 
 def test_an_empty_initramfs_and_a_command_line_of_no_text(tmp_path: Path) -> None:

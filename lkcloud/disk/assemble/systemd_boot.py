@@ -4,6 +4,7 @@
 Source: https://uapi-group.org/specifications/specs/boot_loader_specification/ (type #1 entries)
 """
 
+import os
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -13,6 +14,9 @@ from lkcloud.errors import UnusableImage
 
 FOLDERS = (Path("/usr/lib/systemd/boot/efi"), Path("/run/current-system/sw/lib/systemd/boot/efi"))
 """Where distributions put it; the second is NixOS's."""
+
+FOLDER_VARIABLE = "LKCLOUD_SYSTEMD_BOOT"
+"""Names one more folder, the first that is looked into: of another architecture, or where nothing can be installed."""
 
 
 class _Names(NamedTuple):
@@ -55,12 +59,15 @@ def in_front(initrds: tuple[str, ...]) -> str:
 def loader(architecture: Architecture) -> Path:
     """Return systemd-boot for ARCHITECTURE. Raises UnusableImage if it is not on this machine."""
     name = _NAMES[architecture].on_machine
-    for folder in FOLDERS:
+    own = os.environ.get(FOLDER_VARIABLE)
+    for folder in (*([Path(own)] if own else []), *FOLDERS):
         if (folder / name).is_file():
             return folder / name
     # Debian's package has the loaders of its own architecture alone.
     package = "systemd-boot-efi" + (":arm64" if architecture == "arm64" else "")
     bios = ", or make a disk for BIOS alone: --boots-by bios" if architecture == "x86_64" else ""
+    where = f"in {own} ({FOLDER_VARIABLE}) or elsewhere " if own else ""
     raise UnusableImage(
-        f"there is no systemd-boot ({name}) on this machine", hint=f"install the Debian package {package}{bios}"
+        f"there is no systemd-boot ({name}) {where}on this machine",
+        hint=f"install the Debian package {package}, or name the folder that has it in {FOLDER_VARIABLE}{bios}",
     )
