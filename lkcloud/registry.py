@@ -6,9 +6,10 @@ import pkgutil
 import threading
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, TypeVar, get_origin, get_type_hints
 
+from lkcloud.entries import offered
 from lkcloud.errors import UsageError
 from lkcloud.provider import Loads
 
@@ -114,7 +115,7 @@ def import_all(package: str, *others: str) -> None:
 
 def _entries() -> dict[str, EntryPoint]:
     limit = os.environ.get("LKCLOUD_PROVIDERS")
-    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    found = offered(GROUP)
     if limit is None:
         return found
     wanted = {name.strip() for name in limit.split(",")}

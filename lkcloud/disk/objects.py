@@ -8,11 +8,11 @@ group `lkcloud.objects` under the scheme of its URLs.
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import PurePosixPath
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
+from lkcloud.entries import offered
 from lkcloud.errors import UsageError
 
 GROUP = "lkcloud.objects"
@@ -83,7 +83,7 @@ def open_object(url: str) -> Object:
         from lkcloud.disk.https import HttpsObject
 
         return HttpsObject(url)
-    readers = {entry.name: entry for entry in entry_points(group=GROUP)}
+    readers = offered(GROUP)
     if scheme not in readers:
         known = ", ".join(f"{one}://" for one in sorted({"https", *readers}))
         raise UsageError(f"nothing here reads {shown(url)}", hint=f"give the path of a file, or a URL with {known}")

@@ -2,10 +2,11 @@
 """The contract of a stand-in: a cloud on this machine. Each lives in the package of its cloud."""
 
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from lkcloud.entries import offered
 from lkcloud.errors import UsageError
 
 GROUP = "lkcloud.sandboxes"
@@ -48,12 +49,12 @@ class StandIn(Protocol):
 
 def stand_ins() -> list[str]:
     """Return the names of the clouds that an installed package has a stand-in for."""
-    return sorted(point.name for point in entry_points(group=GROUP))
+    return sorted(offered(GROUP))
 
 
 def stand_in(cloud: str) -> EntryPoint:
     """Return where the stand-in of CLOUD is, without importing it. Raises UsageError if no package brings one."""
-    known = {point.name: point for point in entry_points(group=GROUP)}
+    known = offered(GROUP)
     if cloud not in known:
         names = ", ".join(stand_ins()) or "none"
         raise UsageError(f"there is no sandbox for {cloud!r}", hint=f"sandboxes that are installed: {names}")

@@ -73,11 +73,13 @@ def _clock(session: Session) -> Diagnosis:
     from azure.core import PipelineClient
     from azure.core.rest import HttpRequest
 
+    from lkcloud_azure.transport import transport
+
     request = HttpRequest("GET", f"{session.endpoint}/metadata/endpoints", params={"api-version": _ENDPOINTS})
-    with PipelineClient[Any, Any](session.endpoint, retry_total=0) as client:
+    with PipelineClient[Any, Any](session.endpoint, retry_total=0, transport=transport(timeout=_TIMEOUT)) as client:
 
         def ask() -> str:
-            return str(client.send_request(request, connection_timeout=_TIMEOUT, read_timeout=_TIMEOUT).headers["Date"])
+            return str(client.send_request(request).headers["Date"])
 
         try:
             date = session.call("asking for the time", ask)

@@ -74,7 +74,9 @@ class _Console:
         """What reads the log, without credentials."""
         from azure.core import PipelineClient
 
-        return PipelineClient("", retry_total=0, connection_timeout=_PATIENCE, read_timeout=_PATIENCE)
+        from lkcloud_azure.transport import transport
+
+        return PipelineClient("", retry_total=0, transport=transport(timeout=_PATIENCE))
 
 
 @dataclass(frozen=True)

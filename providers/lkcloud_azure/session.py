@@ -19,6 +19,7 @@ from lkcloud_azure.plain import is_url, one_line
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
+    from azure.core.pipeline.transport import RequestsTransport
     from azure.mgmt.authorization import AuthorizationManagementClient
     from azure.mgmt.compute import ComputeManagementClient
     from azure.mgmt.network import NetworkManagementClient
@@ -74,11 +75,19 @@ class Session:
                 return DefaultAzureCredential(
                     authority=os.environ.get("AZURE_AUTHORITY_HOST") or hosts[self.cloud_environment],
                     disable_instance_discovery=self.resource_manager is not None,
+                    transport=self.transport,
                 )
         except ValueError as error:  # a variable of the environment that holds nothing of its kind
             raise NotAuthenticated(
                 f"azure: {one_line(str(error))}", hint="look at the variables that begin with AZURE_"
             ) from error
+
+    @cached_property
+    def transport(self) -> "RequestsTransport":
+        """What all clients connect by, so that they share their connections."""
+        from lkcloud_azure.transport import transport
+
+        return transport(timeout=_TIMEOUT)
 
     @cached_property
     def endpoint(self) -> str:
@@ -150,8 +159,7 @@ class Session:
                 base_url=self.endpoint,
                 credential_scopes=self.scopes,
                 retry_total=0,  # trying again is `retry`'s
-                connection_timeout=_TIMEOUT,
-                read_timeout=_TIMEOUT,
+                transport=self.transport,
                 user_agent="lkcloud",
             )
 
@@ -165,11 +173,11 @@ class Session:
         policies = [UserAgentPolicy("lkcloud"), ARMChallengeAuthenticationPolicy(self.credential, *self.scopes)]
         url = f"{self.endpoint}/subscriptions"
         shown: list[Mapping[str, Any]] = []
-        with PipelineClient[Any, Any](self.endpoint, policies=policies) as client:
+        with PipelineClient[Any, Any](self.endpoint, policies=policies, transport=self.transport) as client:
 
             def ask() -> Any:
                 request = HttpRequest("GET", url, params={} if "?" in url else {"api-version": SUBSCRIPTIONS})
-                answer = client.send_request(request, connection_timeout=_TIMEOUT, read_timeout=_TIMEOUT)
+                answer = client.send_request(request)
                 answer.raise_for_status()
                 return answer.json()
 

@@ -27,9 +27,6 @@ SCOPE = "https://storage.azure.com/.default"
 _MARGIN = 300.0
 """Seconds before its end at which a token is renewed."""
 
-_TIMEOUT = 60
-"""Seconds for connecting, and between two reads, in one attempt at a request."""
-
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -109,7 +106,6 @@ def service(session: Session, account: Account) -> "BlobServiceClient":
             account.endpoint,
             session.credential,
             retry_total=0,  # trying again is `retry`'s
-            connection_timeout=_TIMEOUT,
-            read_timeout=_TIMEOUT,
+            transport=session.transport,
             user_agent="lkcloud",
         )
