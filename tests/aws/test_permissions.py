@@ -15,6 +15,7 @@ from lkcloud_aws.sandbox.moto_side import ACCOUNT
 from lkcloud_aws.session import Session
 from tests.aws.pushing import BUCKET, KEY, DiskMaker
 from tests.aws.scenes import SCENES, Stage
+from tests.permission_pairs import pairs
 
 PLACES: Mapping[str, Sequence[str]] = {
     "partition": ("aws",),
@@ -94,7 +95,7 @@ def needed() -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize(("use", "action"), needed())
+@pytest.mark.parametrize(("use", "action"), pairs(needed()))
 def test_what_is_needed_and_missing_is_named(aws: AwsStandIn, stage: Stage, use: str, action: str) -> None:
     act = SCENES[use](stage)
     allow(aws, without(action), use, helps=True)
@@ -123,7 +124,7 @@ UNSEEN = {
 """What is given all the same, and why no test sees it asked for."""
 
 
-@pytest.mark.parametrize(("use", "action"), helping())
+@pytest.mark.parametrize(("use", "action"), pairs(helping()))
 def test_what_helps_is_asked_for_and_not_needed(aws: AwsStandIn, stage: Stage, use: str, action: str) -> None:
     act = SCENES[use](stage)
     allow(aws, without(action), use, helps=True)

@@ -17,6 +17,7 @@ from lkcloud_azure.session import Session
 from tests.azure.imaging import tiny_disk
 from tests.azure.scenes import SCENES, Stage
 from tests.azure_sandbox.machines import needs_qemu
+from tests.permission_pairs import pairs
 
 ALSO: Mapping[str, Sequence[str]] = {
     # A push has a way and a kind of image.
@@ -96,10 +97,6 @@ def test_nothing_is_denied_that_it_would_have_something_of(azure: AzureStandIn, 
     assert denied(azure) == []
 
 
-def pairs(found: Sequence[tuple[str, str]]) -> list[object]:
-    return [pytest.param(use, action, marks=[needs_qemu] if use in WITH_MACHINES else []) for use, action in found]
-
-
 def needed() -> list[tuple[str, str]]:
     """Return each use with each action that it alone needs."""
     found = []
@@ -110,7 +107,7 @@ def needed() -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize(("use", "action"), pairs(needed()))
+@pytest.mark.parametrize(("use", "action"), pairs(needed(), [needs_qemu], WITH_MACHINES))
 def test_what_is_needed_and_missing_is_named(azure: AzureStandIn, stage: Stage, use: str, action: str) -> None:
     act = SCENES[use](stage)
     allow(azure, without(action), use, helps=True)
@@ -132,7 +129,7 @@ def helping() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("use", "action"), pairs(helping()))
+@pytest.mark.parametrize(("use", "action"), pairs(helping(), [needs_qemu], WITH_MACHINES))
 def test_what_helps_is_asked_for_and_not_needed(azure: AzureStandIn, stage: Stage, use: str, action: str) -> None:
     act = SCENES[use](stage)
     allow(azure, without(action), use, helps=True)

@@ -200,6 +200,7 @@ def test_the_sink_counts_what_the_tools_write_into_a_page_blob(pages: TestDisk, 
     assert all((figures.sent or 0) > pages.data for name, figures in ran.items() if name != LKCLOUD)
 
 
+@pytest.mark.long
 def test_what_azurite_holds_is_compared(pages: TestDisk, tmp_path: Path) -> None:
     if reason := emulator.without_azurite():
         pytest.skip(reason)

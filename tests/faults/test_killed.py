@@ -38,9 +38,9 @@ def test_killed_at_every_kind_of_request(way: str, forks: Forks) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("way", GROUNDS)
+@pytest.mark.parametrize("way", ["aws-ebs", "gcp-composite", "azure-disk"])
 def test_killed_at_random(way: str, forks: Forks) -> None:
-    """The short form: until it was killed once.
+    """The short form: one way to each cloud, until it was killed once.
 
     How long a push takes depends on what else the machine does; one that has ended before its moment was not killed.
     """

@@ -15,6 +15,7 @@ from lkcloud_gcp.session import Session
 from tests.gcp.imaging import BUCKET
 from tests.gcp.pushing import DiskMaker
 from tests.gcp.scenes import DISKS, SCENES, Stage
+from tests.permission_pairs import pairs
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_nothing_is_denied_that_it_would_have_something_of(gcp: GcpStandIn, stag
 
 
 @pytest.mark.parametrize(
-    ("use", "action"), [(use, action) for use in USES for action in actions(PERMISSIONS, [use], helps=False)]
+    ("use", "action"), pairs([(use, action) for use in USES for action in actions(PERMISSIONS, [use], helps=False)])
 )
 def test_what_is_needed_and_missing_is_named(gcp: GcpStandIn, stage: Stage, use: str, action: str) -> None:
     act = SCENES[use](stage)
@@ -87,7 +88,7 @@ def helping() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("use", "action"), helping())
+@pytest.mark.parametrize(("use", "action"), pairs(helping()))
 def test_what_helps_is_asked_for_and_not_needed(gcp: GcpStandIn, stage: Stage, use: str, action: str) -> None:
     act = SCENES[use](stage)
     allow(gcp, without(action), use, helps=True)

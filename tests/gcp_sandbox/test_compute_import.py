@@ -23,7 +23,14 @@ def engine(gcp: GcpStandIn, tmp_path: Path) -> Computing:
     return Computing.of(gcp, tmp_path)
 
 
-@pytest.mark.parametrize("options", [("--format=oldgnu", "-S"), ("--format=gnu", "-S"), ("--format=oldgnu",)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--format=oldgnu", "-S"),
+        ("--format=gnu", "-S"),
+        pytest.param(("--format=oldgnu",), marks=pytest.mark.long),  # a GiB of zeros
+    ],
+)
 def test_a_disk_comes_out_as_it_went_in(engine: Computing, options: tuple[str, ...]) -> None:
     disk = engine.disk()
     shown = engine.image(source=engine.put(engine.packed(options=options)))

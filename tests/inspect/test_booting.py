@@ -36,11 +36,16 @@ def test_the_tiny_disk_boots_says_so_and_powers_off(tmp_path: Path, firmware: st
     assert f"{TINY_SAYS} {firmware}\r\n" in boot(tiny(tmp_path / "tiny.raw"), firmware, tmp_path)
 
 
+# In the clouds of tests/cli/test_linux_disks.py they boot in the short form, too.
+
+
+@pytest.mark.long
 def test_the_debian_kernel_image_boots_by_uefi(uki_disk: Path, tmp_path: Path) -> None:
     console = boot(uki_disk, "uefi", tmp_path)
     assert f"{LINUX_SAYS} kernel={kernel_release()} firmware=uefi" in console
 
 
+@pytest.mark.long
 def test_debian_boots_by_bios_from_grub(grub_disk: Path, tmp_path: Path) -> None:
     console = boot(grub_disk, "bios", tmp_path)
     assert f"{LINUX_SAYS} kernel={kernel_release()} firmware=bios" in console

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said of a disk is what happens to it: each is judged, and then booted in QEMU."""
+"""What is said of a disk is what happens to it: each is judged and then booted in QEMU, some in the long form alone."""
 
 from pathlib import Path
 
@@ -18,6 +18,7 @@ NOWHERE = dict.fromkeys(EVERYWHERE, "will not boot")
 UP = f"{LINUX_SAYS} kernel="
 
 
+@pytest.mark.long
 def test_the_debian_cloud_kernel_with_all_in_its_initramfs(tmp_path: Path) -> None:
     path = debian_uki(tmp_path / "uki.raw")
     report = judged(path)
@@ -75,6 +76,7 @@ def test_broken_no_efi_system_partition(tmp_path: Path) -> None:
     assert found_nothing(console_of(path, tmp_path / "machine"))
 
 
+@pytest.mark.long
 def test_broken_no_serial_console(tmp_path: Path) -> None:
     path = disks.silent(tmp_path / "silent.raw")
     report = judged(path)
@@ -101,6 +103,7 @@ def test_broken_another_architecture(tmp_path: Path) -> None:
     assert found_nothing(console_of(path, tmp_path / "machine"))
 
 
+@pytest.mark.long
 def test_broken_a_table_for_other_sectors(tmp_path: Path) -> None:
     path = disks.for_large_sectors(tmp_path / "sectors.raw")
     report = judged(path)
