@@ -17,6 +17,7 @@ test: setup lint  ## everything that CI runs
 	@$(BIN)/python -m pytest -q -rs -n $(WORKERS) --dist worksteal
 
 test-long: setup  ## the long forms of the slow suites
+	@PYTHON="$(PYTHON)" tests/packages.sh long
 	@$(BIN)/python -m pytest -q -rs -m long --timeout=3600
 
 fuzz: setup  ## ten minutes of bytes that nobody meant for the readers of disks

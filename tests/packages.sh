@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Install the Debian and npm packages that the demo and the tests use; where that cannot be done, say what is missing,
 # what is skipped for it, and how to get it. Never fails for a missing package: the tests that need it skip. Fails
-# without a Python that is new enough.
+# without a Python that is new enough. With the argument `long` it is also about what only the long tests use.
 set -u
 
 # package | a file or program that shows it is there | what is skipped without it
@@ -56,6 +56,13 @@ needed=(
     "isolinux|/usr/lib/ISOLINUX/isolinux.bin|tests on ISO images that a BIOS starts"
     "syslinux-utils|isohybrid|tests on ISO images that boot as disks too"
 )
+needed_long=(
+    "bc|bc|the long test with a kernel of its own"
+    "bison|bison|the long test with a kernel of its own"
+    "flex|flex|the long test with a kernel of its own"
+    "libelf-dev|/usr/include/gelf.h|the long test with a kernel of its own"
+)
+[ "${1:-}" = long ] && needed+=("${needed_long[@]}")
 
 there() {
     case "$1" in

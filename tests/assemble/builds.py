@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lkcloud.sandbox.tinydisk.machine_code import efi_program
-from tests.images import COMMAND_LINE, SAY_AND_POWER_OFF, initramfs, kernel
+from tests.images import BUSYBOX, COMMAND_LINE, SAY_AND_POWER_OFF, init_script, initramfs, kernel
 from tests.readiness.isos import ISOLINUX, efi_volume, genisoimage, run, written, xorriso
 
 BIOS_LOADERS = Path("/usr/lib/grub/i386-pc/boot.img")
@@ -78,15 +78,38 @@ def iso_efi(
     Its own loader is none: what boots is put together from what that would start.
     """
     need_loaders()
-    menu = f"linuxefi /kernel {COMMAND_LINE} {line} text\n\tinitrdefi /initrd.img\n"
-    menu = f"set timeout=0\nset gfxpayload=text\nmenuentry 'LinuxKit ISO Image' {{\n\t{menu}}}\n"
     files = {
         "kernel": kernel().read_bytes(),
         "initrd.img": initramfs(script, _modules() if rest else {}),
-        "EFI/BOOT/grub.cfg": menu.encode(),
         **(rest or {}),
     }
     tree = written(path.with_suffix(".tree"), files)
+    return _efi_cd(path, tree, f"linuxefi /kernel {COMMAND_LINE} {line} text\n\tinitrdefi /initrd.img\n")
+
+
+def iso_root(path: Path, kernel_file: Path, *, script: str = SAY_AND_POWER_OFF) -> Path:
+    """Write LinuxKit's `iso-efi` with a system that boots: its root file system is the ISO, and it has no initramfs.
+
+    The kernel in KERNEL_FILE has to read the disk and the ISO without modules.
+    """
+    need_loaders()
+    if not BUSYBOX.exists():
+        pytest.skip("needs the Debian package busybox-static")
+    programs = {"bin/busybox": BUSYBOX.read_bytes(), "sbin/init": init_script(script).encode()}
+    tree = written(path.with_suffix(".tree"), programs | {"boot/kernel": kernel_file.read_bytes()})
+    for name in programs:
+        (tree / name).chmod(0o755)
+    for name in ("sh", "mount", "poweroff", "uname"):
+        (tree / "bin" / name).symlink_to("busybox")
+    for name in ("dev", "proc", "sys"):
+        (tree / name).mkdir()
+    return _efi_cd(path, tree, f"linuxefi /boot/kernel {COMMAND_LINE} root=/dev/sr0 text\n")
+
+
+def _efi_cd(path: Path, tree: Path, entry: str) -> Path:
+    """Write an ISO of TREE that UEFI starts as a CD, where the loader's menu has ENTRY."""
+    menu = f"set timeout=0\nset gfxpayload=text\nmenuentry 'LinuxKit ISO Image' {{\n\t{entry}}}\n"
+    written(tree, {"EFI/BOOT/grub.cfg": menu.encode()})
     efi_volume(tree / "boot.img", {"BOOTX64.EFI": efi_program("not this one")})
     hidden = ("-hide", "boot.img", "-hide", "boot.catalog")
     return xorriso(path, tree, "-R", *hidden, "-e", "boot.img", "-no-emul-boot")
