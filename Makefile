@@ -3,8 +3,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Tests wait for machines and clouds more than they compute: one more than there are processors.
-WORKERS ?= $(shell expr $$(nproc) + 1)
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+# Tests wait for machines and clouds about as long as they compute.
+WORKERS ?= $(shell expr $$(nproc) \* 2)
 # Tests start lkcloud hundreds of times: its bytecode is kept, also where the environment says that none shall be.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -21,7 +22,7 @@ test-long: setup  ## the long forms of the slow suites
 	@$(BIN)/python -m pytest -q -rs -m long --timeout=3600
 
 fuzz: setup  ## ten minutes of bytes that nobody meant for the readers of disks
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r tests/fuzz/requirements.txt
+	@$(PIP) --require-hashes -r tests/fuzz/requirements.txt
 	@$(BIN)/python -m tests.fuzz.long_form
 
 lint: setup  ## types, style, and documents that still say what the code does
@@ -48,17 +49,21 @@ bench: setup  ## time the transfers against the tools that people use today
 checkov: setup  ## what Checkov, in an environment of its own, finds in terraform/
 	@PYTHON="$(PYTHON)" $(BIN)/python -m pytest -q -m long tests/terraform/test_checkov.py
 
+LOCKED = $(BIN)/uv pip compile --generate-hashes --no-emit-index-url --universal --python-version 3.11 --no-header --upgrade -q
 lock: setup  ## take the newest versions that pyproject.toml allows
-	@$(BIN)/pip install -q "uv>=0.9"
-	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --generate-hashes --no-emit-index-url --universal \
-	    --python-version 3.11 --no-header --upgrade -q -o requirements.lock
+	@$(BIN)/pip install -q --upgrade uv
+	@$(LOCKED) --all-extras --group dev pyproject.toml -o requirements.lock
+	@echo uv | $(LOCKED) - -o tests/uv.txt
 
 setup: $(VENV)/.done
-$(VENV)/.done: requirements.lock pyproject.toml tests/packages.sh tests/npm/package-lock.json
+$(VENV)/.done: requirements.lock pyproject.toml tests/packages.sh tests/uv.txt tests/npm/package-lock.json
 	@PYTHON="$(PYTHON)" tests/packages.sh
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@# uv takes a third of pip's time; it does not know pip's configuration, and where that is needed pip does it.
+	@$(PIP) --require-hashes -r tests/uv.txt
+	@$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock \
+	    || $(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 clean:
