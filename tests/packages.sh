@@ -61,6 +61,7 @@ needed_long=(
     "bison|bison|the long test with a kernel of its own"
     "flex|flex|the long test with a kernel of its own"
     "libelf-dev|/usr/include/gelf.h|the long test with a kernel of its own"
+    "qemu-user|qemu-aarch64|the long tests of other processors"
 )
 [ "${1:-}" = long ] && needed+=("${needed_long[@]}")
 

@@ -104,7 +104,7 @@ def convert(
         int | None,
         typer.Option(
             "--compression-level",
-            help="For gce, vmdk, ova and qcow2-zlib: 0 (fast) to 3 (small); 4 to 9 are smaller still, and slow. "
+            help="For gce, vmdk, ova and qcow2-zlib: 0 (fast) to 3 (small); 4 to 9 are smaller still, and slower. "
             "[default: 2] For qcow2-zstd: 1 (fast) to 19 (small). [default: 3]",
         ),
     ] = None,

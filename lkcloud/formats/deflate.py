@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deflate (RFC 1951) at ten levels: 0 to 3 are ISA-L's, 4 to 9 zlib's, which take many times as long.
+"""Deflate (RFC 1951) at ten levels: 0 to 3 are ISA-L's, 4 to 9 zlib-ng's, which take several times as long.
 
-Without the package `isal` (it has no build for every platform) zlib does them all, which is slower and gives other
-bytes.
+What zlib-ng writes is the same on every processor, and what ISA-L writes is not: it is made for each kind anew. Without
+the package `isal` (it has no build for every platform) zlib-ng does all levels, which is slower and gives other bytes.
 """
 
-import zlib
 from typing import Protocol
+
+from zlib_ng import zlib_ng
 
 try:
     from isal import isal_zlib
-except ImportError:  # zlib does it then, see above
+except ImportError:  # zlib-ng does it then, see above
     isal_zlib = None  # type: ignore[assignment]  # a module, or none
 
 LEVELS = range(10)
@@ -27,7 +28,7 @@ _ISAL_MEMORY = 4  # of 1 to 9: the codes are fitted anew more often than with th
 
 
 class Compressor(Protocol):
-    """What `zlib.compressobj` returns."""
+    """What `compressobj` of both libraries returns."""
 
     def compress(self, data: memoryview, /) -> bytes:
         """Take DATA and return what of it is compressed by now."""
@@ -42,25 +43,25 @@ def compressor(level: int, dictionary: bytes) -> Compressor:
     """Return a compressor at LEVEL, one of LEVELS, without a frame, that may point back into DICTIONARY."""
     if isal_zlib is not None and level in _ISAL_LEVELS:
         return isal_zlib.compressobj(level=level, wbits=RAW, memLevel=_ISAL_MEMORY, zdict=dictionary)
-    return zlib.compressobj(_zlib_level(level), zlib.DEFLATED, RAW, zdict=dictionary)
+    return zlib_ng.compressobj(_zlib_level(level), zlib_ng.DEFLATED, RAW, zdict=dictionary)
 
 
 def compressed(data: bytes | memoryview, level: int, frame: int) -> bytes:
-    """Return DATA compressed at LEVEL, one of LEVELS, in FRAME: RAW, ZLIB, or one of `zlib.compressobj` as wbits.
+    """Return DATA compressed at LEVEL, one of LEVELS, in FRAME: RAW, ZLIB, or another one that wbits can say.
 
     What would grow is stored instead, and then some 20 bytes longer than it was.
     """
     if isal_zlib is not None and level in _ISAL_LEVELS:
         packed = isal_zlib.compress(data, level, frame)
     else:
-        packed = zlib.compress(data, _zlib_level(level), frame)
-    return packed if len(packed) < len(data) else zlib.compress(data, 0, frame)
+        packed = zlib_ng.compress(data, _zlib_level(level), frame)
+    return packed if len(packed) < len(data) else zlib_ng.compress(data, 0, frame)
 
 
 def crc32(data: memoryview, start: int) -> int:
     """Return the CRC-32 of DATA behind bytes whose CRC-32 is START."""
-    return zlib.crc32(data, start) if isal_zlib is None else isal_zlib.crc32(data, start)
+    return zlib_ng.crc32(data, start) if isal_zlib is None else isal_zlib.crc32(data, start)
 
 
 def _zlib_level(level: int) -> int:
-    return max(level, 1)  # ISA-L's level 0 compresses, zlib's does not
+    return max(level, 1)  # ISA-L's level 0 compresses, that of zlib-ng does not

@@ -74,7 +74,7 @@ class GcpOptions(Options):
         Field(description="`composite` uploads parts side by side and composes them; `resumable` is one stream."),
     ] = "composite"
     compression_level: Annotated[
-        int, Field(description="0 (fast) to 3 (small) as ISA-L has them; 4 to 9 are zlib's, and slow.", ge=0, le=9)
+        int, Field(description="0 (fast) to 3 (small) as ISA-L has them; 4 to 9, zlib-ng's, are slower.", ge=0, le=9)
     ] = 2
 
     family: Annotated[
