@@ -21,6 +21,7 @@ from lkcloud.disk.assemble import grub
 from lkcloud.disk.assemble.gpt import ALIGNMENT, BIOS_BOOT, LINUX_DATA
 from lkcloud.formats.layout import Literal
 from lkcloud.sandbox.tinydisk import NewPartition, esp, write_esp_disk, write_gpt_disk, write_tiny_disk
+from lkcloud.sandbox.tinydisk.machine_code import bios_boot_code
 from tests import debian
 
 BUSYBOX = Path("/bin/busybox")
@@ -45,6 +46,14 @@ def tiny(path: Path) -> Path:
     """Write the tiny disk: BIOS and UEFI, prints TINY_SAYS and the firmware, powers off."""
     write_tiny_disk(path, message=TINY_SAYS)
     return path
+
+
+def tiny_bios(path: Path, *, message: str, size: int = 4 * MIB) -> None:
+    """Write a disk like the tiny one that boots by BIOS alone, and says MESSAGE.
+
+    For tests to which the firmware does not matter: it is up in a tenth of a second, where UEFI takes a processor four.
+    """
+    write_esp_disk(path, {}, size=size, boot_code=bios_boot_code(f"{message} bios\r\n"))
 
 
 def debian_uki(path: Path, *, script: str = SAY_AND_POWER_OFF) -> Path:

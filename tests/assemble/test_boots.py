@@ -55,7 +55,11 @@ def os_efi(folder: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("make", "words"),
-    [(os_kernel, re.escape('"p=b  c" #w ') + ".*" + re.escape(WORDS)), (os_efi, "")],
+    [
+        # In the short form it boots in the clouds of tests/cli/test_push_kernel.py.
+        pytest.param(os_kernel, re.escape('"p=b  c" #w ') + ".*" + re.escape(WORDS), marks=pytest.mark.long),
+        (os_efi, ""),
+    ],
     ids=["kernel", "iso-efi"],
 )
 def test_it_boots_by_bios_and_by_uefi(
@@ -98,7 +102,7 @@ def _unpack_arm64(folder: Path) -> None:
         packages.unpack(folder, [kernel, "busybox-static", "systemd-boot-efi"])
 
 
-@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+@pytest.mark.parametrize("firmware", ["bios", pytest.param("uefi", marks=pytest.mark.long)])
 def test_what_pxe_writes_boots_over_the_network(lkcloud: Command, tmp_path: Path, firmware: str) -> None:
     if not OPTION_ROM.exists() or not IPXE.exists():
         pytest.skip("needs the Debian packages ipxe-qemu and ipxe")

@@ -36,6 +36,7 @@ def azure_of(azure: AzureStandIn, **options: object) -> Azure:
     return Azure(options_of(resource_manager=azure.environment()["LKCLOUD_AZURE_RESOURCE_MANAGER"], **options))
 
 
+@pytest.mark.long
 @needs_arm64
 def test_it_boots(azure: AzureStandIn, session: Session, disk: Path, run: Run) -> None:
     sizes: list[str] = []

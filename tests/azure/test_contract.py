@@ -44,10 +44,12 @@ class TestDiskToImage(InAzure):
     pass
 
 
+@pytest.mark.long
 class TestBlobToImage(InAzure):
     method = "blob"
 
 
+@pytest.mark.long
 class TestDiskToVersion(InAzure):
     gallery = "images"
 

@@ -8,9 +8,9 @@ from typing import Any
 import boto3
 import pytest
 
-from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud_aws.sandbox import AwsStandIn
 from tests.cli.conftest import Command
+from tests.images import tiny_bios
 
 ALLY = "111111111111"
 
@@ -18,7 +18,7 @@ ALLY = "111111111111"
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.raw"
-    write_tiny_disk(path, message="command-line-boot-ok")
+    tiny_bios(path, message="command-line-boot-ok")
     return path
 
 
@@ -132,7 +132,7 @@ def test_an_image_grows_old(lkcloud: Command, tiny: Path) -> None:
 def test_replacing_replaces_the_copies_too(lkcloud: Command, tiny: Path) -> None:
     way = ("--copy-to", "eu-west-1", "--no-test")
     old = lkcloud("push", "aws", tiny, *way).stdout.split()
-    write_tiny_disk(tiny, message="changed")
+    tiny_bios(tiny, message="changed")
     new = lkcloud("push", "aws", tiny, *way, "--replace").stdout.split()
     assert not set(old) & set(new)
     listed = json.loads(lkcloud("list", "aws", "--region", "eu-west-1", "--json").stdout)

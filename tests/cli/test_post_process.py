@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from lkcloud.sandbox.http import Response
-from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud_aws.sandbox import AwsStandIn, Seen
 from lkcloud_aws.sandbox.errors import ApiError, render
 from tests.cli.conftest import Command
+from tests.images import tiny_bios
 
 RUN = "f9f82569-ca94-0ccc-29d8-9801dbeab07c"
 LIMIT = ApiError("ResourceLimitExceeded", "You have reached your quota of AMIs.", 400)
@@ -22,7 +22,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What Packer's script finds: a disk, a manifest that names it, and the build in the environment."""
     disk = tmp_path / "output" / "myos.raw"
     disk.parent.mkdir()
-    write_tiny_disk(disk, message="command-line-boot-ok")
+    tiny_bios(disk, message="command-line-boot-ok")
     files = [{"name": "output/myos.raw", "size": 4194304}]
     build = {"name": "base", "builder_type": "qemu", "files": files, "artifact_id": "VM", "packer_run_uuid": RUN}
     (tmp_path / "packer-manifest.json").write_text(json.dumps({"builds": [build], "last_run_uuid": RUN}))

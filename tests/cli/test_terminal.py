@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lkcloud.sandbox.tinydisk import write_tiny_disk
+from tests.images import tiny_bios
 
 
 def on_a_terminal(*arguments: str, folder: Path) -> tuple[int, str, str]:
@@ -65,7 +66,7 @@ def screen(shown: str) -> list[str]:
 
 @pytest.mark.usefixtures("aws")
 def test_stages_in_stages_share_the_display(tmp_path: Path) -> None:
-    write_tiny_disk(tmp_path / "tiny.raw", message="terminal-boot-ok :warning: [bold]")
+    tiny_bios(tmp_path / "tiny.raw", message="terminal-boot-ok :warning: [bold]")
     code, out, shown = on_a_terminal("push", "aws", "tiny.raw", "--test", "--expect", "boot-ok", folder=tmp_path)
     assert (code, out[:4]) == (0, "ami-")
     assert "Traceback" not in shown
@@ -76,8 +77,8 @@ def test_stages_in_stages_share_the_display(tmp_path: Path) -> None:
         "launch: N s",
         "boot test: N s",
     ]
-    assert "| terminal-boot-ok :warning: [bold] uefi" in left
-    assert left[-1] == "it booted: terminal-boot-ok :warning: [bold] uefi"
+    assert "| terminal-boot-ok :warning: [bold] bios" in left
+    assert left[-1] == "it booted: terminal-boot-ok :warning: [bold] bios"
     assert not any("━" in line for line in left)
     # Only what is counted in bytes has a count: a stage that waits for the cloud has none that nobody knows.
     assert "/?" not in shown

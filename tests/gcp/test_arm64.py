@@ -30,6 +30,7 @@ def disk(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 @needs_arm64
 def test_it_boots(gcp: GcpStandIn, session: Session, disk: Path, run: Run) -> None:
     types: list[str] = []

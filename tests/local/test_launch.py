@@ -47,6 +47,7 @@ def test_what_boots_by_bios_alone_does(local: Local, tmp_path: Path, run: Run) -
     assert "firmware=bios" in booted(local, image, run, LINUX_SAYS)
 
 
+@pytest.mark.long
 def test_the_bus_is_one_that_the_kernel_has_a_driver_for(local: Local, tmp_path: Path, run: Run) -> None:
     """Its root file system is on the disk, and NVMe is what it has built in."""
     image = pushed(local, disks.with_root(tmp_path / "root.raw"), run)

@@ -42,6 +42,7 @@ def test_a_kernel_and_an_initrd_as_linuxkit_makes_them(tmp_path: Path) -> None:
     assert UP in console_of(path, tmp_path / "machine")
 
 
+@pytest.mark.long
 def test_a_root_file_system_is_found_where_the_kernel_has_the_driver(tmp_path: Path) -> None:
     path = disks.with_root(tmp_path / "root.raw")
     report = judged(path)
