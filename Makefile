@@ -61,7 +61,7 @@ $(VENV)/.done: requirements.lock pyproject.toml tests/packages.sh tests/uv.txt t
 	@$(PYTHON) -m venv $(VENV)
 	@# uv takes a third of pip's time; it does not know pip's configuration, and where that is needed pip does it.
 	@$(PIP) --require-hashes -r tests/uv.txt
-	@$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock \
+	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock \
 	    || $(PIP) --require-hashes -r requirements.lock
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What LinuxKit's builds put out boots as a disk, by BIOS and by UEFI, and over the network.
 
-LinuxKit's ISO for a BIOS boots by both in tests/cli/test_push_kernel.py, in the clouds.
+A kernel with its initramfs and LinuxKit's ISO for a BIOS boot by both in tests/cli/test_push_kernel.py, in the clouds.
 """
 
 import re
@@ -53,13 +53,10 @@ def os_efi(folder: Path) -> Path:
     return iso_efi(folder / "os.iso")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("make", "words"),
-    [
-        # In the short form it boots in the clouds of tests/cli/test_push_kernel.py.
-        pytest.param(os_kernel, re.escape('"p=b  c" #w ') + ".*" + re.escape(WORDS), marks=pytest.mark.long),
-        (os_efi, ""),
-    ],
+    [(os_kernel, re.escape('"p=b  c" #w ') + ".*" + re.escape(WORDS)), (os_efi, "")],
     ids=["kernel", "iso-efi"],
 )
 def test_it_boots_by_bios_and_by_uefi(
