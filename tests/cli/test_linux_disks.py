@@ -16,7 +16,12 @@ PANIC = "echo 'going down' > /dev/console; echo c > /proc/sysrq-trigger; sleep 6
 
 
 @pytest.mark.parametrize(
-    ("make", "boot_mode", "method"), [(debian_uki, "uefi", "ebs"), (debian_bios, "legacy-bios", "import")]
+    ("make", "boot_mode", "method"),
+    [
+        (debian_uki, "uefi", "ebs"),
+        # In the short form Linux boots by BIOS from what tests/cli/test_push_kernel.py pushes.
+        pytest.param(debian_bios, "legacy-bios", "import", marks=pytest.mark.long),
+    ],
 )
 def test_linux_boots_from_what_was_pushed(
     lkcloud: Command, tmp_path: Path, aws: AwsStandIn, make: Callable[[Path], None], boot_mode: str, method: str

@@ -36,7 +36,7 @@ def test_the_tiny_disk_boots_says_so_and_powers_off(tmp_path: Path, firmware: st
     assert f"{TINY_SAYS} {firmware}\r\n" in boot(tiny(tmp_path / "tiny.raw"), firmware, tmp_path)
 
 
-# In the clouds of tests/cli/test_linux_disks.py they boot in the short form, too.
+# In the clouds of tests/cli/test_linux_disks.py and test_push_kernel.py Linux boots in the short form, too.
 
 
 @pytest.mark.long
