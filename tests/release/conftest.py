@@ -7,10 +7,10 @@ from textwrap import dedent
 
 import pytest
 
+from lkcloud.sandbox.tinydisk import write_tiny_disk
 from tests.azure_standin import azure, serving_azure
 from tests.cli.conftest import lkcloud
 from tests.gcp_standin import gcp, serving_gcp
-from tests.images import tiny_bios
 from tests.standin import aws, serving
 
 __all__ = ["aws", "azure", "gcp", "lkcloud", "serving", "serving_azure", "serving_gcp"]
@@ -22,7 +22,7 @@ Write = Callable[[str], Path]
 def disk(tmp_path: Path) -> Path:
     """A disk that boots and says `release-boot-ok`."""
     path = tmp_path / "disk.raw"
-    tiny_bios(path, size=4 << 20, message="release-boot-ok")
+    write_tiny_disk(path, size=4 << 20, message="release-boot-ok")
     return path
 
 
