@@ -272,7 +272,10 @@ def test_a_boot_loader_that_is_missing(tmp_path: Path, monkeypatch: pytest.Monke
         assert inspect(disk).firmware == ("uefi",)
 
 
-@pytest.mark.skipif(Path("/usr/lib/systemd/boot/efi/systemd-bootaa64.efi").exists(), reason="it is here")
+@pytest.mark.skipif(
+    Path("/usr/lib/systemd/boot/efi/systemd-bootaa64.efi").exists(),
+    reason="the loader for arm64 is installed on this machine",
+)
 def test_an_arm64_kernel_wants_its_own_loader(tmp_path: Path) -> None:
     build = kernel_and_initrd(tmp_path)
     Path(f"{build}-kernel").write_bytes(arm64_image())

@@ -3,6 +3,7 @@
 
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from lkcloud.disk import open_disk
 from lkcloud.disk.assemble.order import Wanted
 from lkcloud.errors import ImageChanged, LkcloudError, UnusableImage, UsageError
 from lkcloud.formats.convert import Converted, convert
-from lkcloud.reporting import Silent
+from lkcloud.reporting import Meter, Silent
 from tests.assemble.builds import kernel_and_initrd
 from tests.cli.conftest import Command
 from tests.images import debian_uki
@@ -56,7 +57,7 @@ def test_a_disk_that_changes_meanwhile_leaves_no_folder(tmp_path: Path) -> None:
         convert(made, disk, format="raw")
 
     class Changing(Silent):
-        def stage(self, title: str):  # type: ignore[no-untyped-def]
+        def stage(self, title: str) -> AbstractContextManager[Meter]:
             with disk.open("ab") as file:
                 file.write(b"more")
             return super().stage(title)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from lkcloud.sandbox.tinydisk import write_tiny_disk
 from tests.gcp_standin import gcp, serving_gcp
-from tests.images import tiny_bios
 from tests.standin import aws, serving
 
 __all__ = ["aws", "gcp", "serving", "serving_gcp"]
@@ -56,7 +56,7 @@ def folder(there: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     (tmp_path / "packer-config").mkdir()
     path = tmp_path / "work"
     path.mkdir()
-    tiny_bios(path / "base.raw", message="myos is up")
+    write_tiny_disk(path / "base.raw", message="myos is up")
     return path
 
 
