@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 import itertools
-import select
 import socket
 import threading
 import time
@@ -13,18 +12,10 @@ from lkcloud.errors import UsageError
 from lkcloud.transfer.engine import Limits, Part, send
 from lkcloud.transfer.http import Pool, Response, TransportError, Untrusted, judge_transport
 from lkcloud.transfer.retry import Verdict
+from tests.transfer.created import BLOCK, CREATED, create
 
 if TYPE_CHECKING:
     from conftest import Call, Servers
-
-CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nETag: abc\r\n\r\n{}"
-BLOCK = bytes(range(256)) * 2048
-
-
-def create(call: "Call") -> None:
-    """Take requests and answer 201 to each, until the client closes."""
-    while call.request()[0]:
-        call.answer(CREATED)
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
@@ -406,66 +397,6 @@ def test_closing_the_pool_ends_what_is_under_way(servers: "Servers") -> None:
     thread.join(5)
     assert ended[0] - began < 2
     pool.close()
-
-
-def proxy(call: "Call", seen: list[str]) -> None:
-    """A proxy that knows CONNECT, and hands everything else to `create`."""
-    head, _ = call.request()
-    seen.append(head)
-    if not head.startswith("CONNECT"):
-        call.answer(CREATED)
-        return
-    host, port = head.split()[1].split(":")
-    assert host == "cloud.invalid"
-    with socket.create_connection(("127.0.0.1", int(port))) as onward:
-        call.answer(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        while True:
-            for sock in select.select([call.sock, onward], [], [], 5)[0]:
-                piece = sock.recv(65536)
-                if not piece:
-                    return
-                (onward if sock is call.sock else call.sock).sendall(piece)
-
-
-def test_a_proxy_of_the_environment_carries_https_and_never_sees_inside(
-    servers: "Servers", monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The name exists for the proxy only, and the certificate, which is for 127.0.0.1, is refused behind it."""
-    seen: list[str] = []
-    port = servers.start(create, tls=True).rpartition(":")[2]
-    through = servers.start(lambda call: proxy(call, seen))
-    monkeypatch.setenv("HTTPS_PROXY", through.replace("//", "//user:p%40ss@"))
-    with Pool(f"https://cloud.invalid:{port}", ca=str(servers.certificate)) as pool, pytest.raises(Untrusted):
-        pool.put("/secret", BLOCK, {"Authorization": "secret"})
-    assert seen[0].startswith(f"CONNECT cloud.invalid:{port} HTTP/1.")
-    assert "proxy-authorization: Basic dXNlcjpwQHNz" in seen[0]
-    assert "secret" not in seen[0]
-
-
-def test_a_proxy_of_the_environment_forwards_http(servers: "Servers", monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[str] = []
-    monkeypatch.setenv("HTTP_PROXY", servers.start(lambda call: proxy(call, seen)))
-    with Pool("http://cloud.invalid") as pool:
-        assert pool.put("/a?b=c", BLOCK, {}).status == 201
-    assert seen[0].startswith("PUT http://cloud.invalid/a?b=c HTTP/1.1\r\nHost: cloud.invalid\r\n")
-
-
-def test_no_proxy_and_this_machine_itself_go_around_the_proxy(
-    servers: "Servers", monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    with Pool(servers.start(create)) as pool:
-        assert pool.put("/", b"", {}).status == 201
-    monkeypatch.setenv("NO_PROXY", ".invalid")
-    with Pool("http://cloud.invalid") as pool, pytest.raises(TransportError, match="resolve"):
-        pool.put("/", b"", {})
-
-
-def test_a_proxy_that_cannot_be_used_is_said_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "socks5://user:secret@127.0.0.1:1080")
-    with pytest.raises(UsageError, match="HTTPS_PROXY") as raised:
-        Pool("https://cloud.invalid")
-    assert "secret" not in raised.value.message + raised.value.hint
 
 
 class _Silent:
