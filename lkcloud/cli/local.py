@@ -104,8 +104,8 @@ def convert(
         int | None,
         typer.Option(
             "--compression-level",
-            help="For gce, vmdk, ova and qcow2-zlib: 0 (fast) to 3 (small); 4 to 9 are smaller still, and slower. "
-            "[default: 2] For qcow2-zstd: 1 (fast) to 19 (small). [default: 3]",
+            help="Fast to small: 0 to 9 for gce [default: 2], 1 to 12 for vmdk and ova [default: 1], 1 to 9 for "
+            "qcow2-zlib [default: 4], 1 to 19 for qcow2-zstd [default: 3].",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,

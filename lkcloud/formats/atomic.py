@@ -16,12 +16,13 @@ _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @contextmanager
-def whole_file(path: Path, *, replace: bool) -> Iterator[int]:
-    """Yield the descriptor of a new file that becomes PATH, flushed to the disk, when the context ends well.
+def whole_file(path: Path, *, replace: bool, flush: bool = True) -> Iterator[int]:
+    """Yield the descriptor of a new file that becomes PATH when the context ends well.
 
-    Until then it has no name where the file system can do that, so that not even a killed process leaves anything;
-    elsewhere it has a hidden name beside PATH, removed however the context ends. Raises FileExistsError if PATH exists
-    at the end and REPLACE is not set (of two processes at once, one wins), and OSError as the file system has it.
+    With FLUSH it is on the disk by then: after a power cut the name does not stand for half a file. Until then it has
+    no name where the file system can do that, so that not even a killed process leaves anything; elsewhere it has a
+    hidden name beside PATH, removed however the context ends. Raises FileExistsError if PATH exists at the end and
+    REPLACE is not set (of two processes at once, one wins), and OSError as the file system has it.
     """
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -29,9 +30,13 @@ def whole_file(path: Path, *, replace: bool) -> Iterator[int]:
         file, nameless = _open(temporary, folder)
         try:
             yield file
-            os.fsync(file)
+            if flush:
+                os.fsync(file)
+            else:
+                os.close(os.dup(file))  # network file systems and quotas tell by now that the disk is full
             _publish(f"/proc/self/fd/{file}" if nameless else temporary, temporary, path.name, folder, replace=replace)
-            os.fsync(folder)
+            if flush:
+                os.fsync(folder)
         finally:
             os.close(file)
             with suppress(FileNotFoundError):

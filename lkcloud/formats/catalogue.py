@@ -173,7 +173,9 @@ def _tarball(disk: Disk, level: int) -> Job:
     return _Gzipped(gce.tarball(disk), level)
 
 
-_DEFLATE = Levels(LEVELS, DEFAULT_LEVEL)
+_ISAL = Levels(LEVELS, DEFAULT_LEVEL)
+_LIBDEFLATE = Levels(range(1, 13), 1)
+_ZLIB = Levels(range(1, 10), 4)
 
 FORMATS = (
     Format("raw", (".raw", ".img", ".bin"), "the disk as it is, sparse", _in_place(raw.layout)),
@@ -186,17 +188,17 @@ FORMATS = (
         (".tar.gz",),
         "gzipped tar of disk.raw, sparse and of whole GiB, as Compute Engine takes it",
         _tarball,
-        _DEFLATE,
+        _ISAL,
     ),
     Format(
         "vmdk",
         (".vmdk",),
         "stream-optimised VMDK: only the grains of 64 KiB that hold data, compressed",
         _vmdk,
-        _DEFLATE,
+        _LIBDEFLATE,
     ),
-    Format("ova", (".ova",), "a machine and its disk as such a VMDK, for vSphere", _ova, _DEFLATE),
-    Format("qcow2-zlib", (), "qcow2 with its clusters compressed by deflate", _qcow2_zlib, _DEFLATE),
+    Format("ova", (".ova",), "a machine and its disk as such a VMDK, for vSphere", _ova, _LIBDEFLATE),
+    Format("qcow2-zlib", (), "qcow2 with its clusters compressed by deflate", _qcow2_zlib, _ZLIB),
     Format(
         "qcow2-zstd",
         (),

@@ -37,8 +37,9 @@ def convert(
 ) -> Converted:
     """Write DISK to OUTPUT, a file or for pxe a folder, in the format of that name, holes staying holes.
 
-    OUTPUT appears whole and flushed to the disk, or not at all; a file that is there is replaced only with FORCE.
-    COMPRESSION_LEVEL is for formats that are compressed, and None what is best for them.
+    OUTPUT appears whole or not at all; a file that is there is replaced only with FORCE. When it is written to
+    the disk is left to the kernel, as by `cp`. COMPRESSION_LEVEL is for formats that are compressed, and None what is
+    best for them.
     Raises UsageError (a format, a level, a folder or a file that cannot be used), UnusableImage (a disk too large for
     the format, or one that cannot be read), ImageChanged, and LkcloudError (no space, a failing file system).
     """
@@ -52,7 +53,7 @@ def convert(
         _check_target(target, output, disk, force=force)  # first: to find the data may take a while
         job = chosen.prepare(disk, level)
         needed = job.work
-        with reporter.stage(f"writing {output.name}") as meter, whole_file(target, replace=force) as file:
+        with reporter.stage(f"writing {output.name}") as meter, whole_file(target, replace=force, flush=False) as file:
             meter.expect(needed)
             written = job.write(file, meter)
             disk.check_unchanged()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deflate (RFC 1951) at ten levels: 0 to 3 are ISA-L's, 4 to 9 zlib-ng's, which take several times as long.
+"""Deflate (RFC 1951) in pieces that look back: levels 0 to 3 are ISA-L's, 4 to 9 zlib-ng's, which take longer.
 
 What zlib-ng writes is the same on every processor, and what ISA-L writes is not: it is made for each kind anew. Without
 the package `isal` (it has no build for every platform) zlib-ng does all levels, which is slower and gives other bytes.
@@ -18,10 +18,7 @@ LEVELS = range(10)
 DEFAULT_LEVEL = 2
 
 RAW = -15
-"""The frame of `compressed` that is none, with the largest window (32 KiB)."""
-
-ZLIB = 15
-"""The frame of a zlib stream (RFC 1950), with the same window."""
+"""The `wbits` of no frame and the largest window, 32 KiB."""
 
 _ISAL_LEVELS = range(4)
 _ISAL_MEMORY = 4  # of 1 to 9: the codes are fitted anew more often than with the usual 8; 0.4 % smaller, 3 % slower
@@ -43,25 +40,10 @@ def compressor(level: int, dictionary: bytes) -> Compressor:
     """Return a compressor at LEVEL, one of LEVELS, without a frame, that may point back into DICTIONARY."""
     if isal_zlib is not None and level in _ISAL_LEVELS:
         return isal_zlib.compressobj(level=level, wbits=RAW, memLevel=_ISAL_MEMORY, zdict=dictionary)
-    return zlib_ng.compressobj(_zlib_level(level), zlib_ng.DEFLATED, RAW, zdict=dictionary)
-
-
-def compressed(data: bytes | memoryview, level: int, frame: int) -> bytes:
-    """Return DATA compressed at LEVEL, one of LEVELS, in FRAME: RAW, ZLIB, or another one that wbits can say.
-
-    What would grow is stored instead, and then some 20 bytes longer than it was.
-    """
-    if isal_zlib is not None and level in _ISAL_LEVELS:
-        packed = isal_zlib.compress(data, level, frame)
-    else:
-        packed = zlib_ng.compress(data, _zlib_level(level), frame)
-    return packed if len(packed) < len(data) else zlib_ng.compress(data, 0, frame)
+    # ISA-L's level 0 compresses, that of zlib-ng does not.
+    return zlib_ng.compressobj(max(level, 1), zlib_ng.DEFLATED, RAW, zdict=dictionary)
 
 
 def crc32(data: memoryview, start: int) -> int:
     """Return the CRC-32 of DATA behind bytes whose CRC-32 is START."""
     return zlib_ng.crc32(data, start) if isal_zlib is None else isal_zlib.crc32(data, start)
-
-
-def _zlib_level(level: int) -> int:
-    return max(level, 1)  # ISA-L's level 0 compresses, that of zlib-ng does not

@@ -33,7 +33,7 @@ class NewFile:
 def write_folder(
     folder: Path, files: Iterable[NewFile], meter: Meter, *, replace: bool, check: Callable[[], None]
 ) -> None:
-    """Write FILES to FOLDER, flushed to the disk; METER is told of their bytes.
+    """Write FILES to FOLDER; METER is told of their bytes.
 
     CHECK is called of each before it has its name, and raises if it shall have none.
 
@@ -65,15 +65,10 @@ def _rename(new: Path, folder: Path) -> None:
         if folder.is_dir() and any(folder.iterdir()):
             raise FileExistsError from error
         raise
-    parent = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(parent)
-    finally:
-        os.close(parent)
 
 
 def _write(folder: Path, file: NewFile, meter: Meter, check: Callable[[], None], *, replace: bool) -> None:
-    with whole_file(folder / file.name, replace=replace) as output:
+    with whole_file(folder / file.name, replace=replace, flush=False) as output:
         for part in file.parts():
             rest = memoryview(part)
             while rest:

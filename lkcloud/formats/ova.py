@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lkcloud.disk.inspect import inspect
 from lkcloud.errors import UnusableImage
-from lkcloud.formats.append import appending, write_all
+from lkcloud.formats.append import Appender, write_all
 from lkcloud.formats.layout import Readable
 from lkcloud.formats.ovf import Machine, descriptor
 from lkcloud.formats.vhd import source_date
@@ -48,19 +48,18 @@ class Appliance:
         """
         room = len(self._front(0, hashlib.sha256().hexdigest()))
         digest = hashlib.sha256()
+        output = Appender(file, room)
 
         def append(data: bytes) -> None:
             output.append(data)
             digest.update(data)
 
-        with appending(file) as output:
-            output.append(bytes(room))
-            self.disk.stream(append, meter)
-            size = output.position - room
-            marked = output.position + 2 * _BLOCK  # two blocks of zeros mark the end of an archive
-            output.append(bytes(-(-marked // _RECORD) * _RECORD - output.position))
-            write_all(file, self._front(size, digest.hexdigest()), 0)
-            return output.position
+        self.disk.stream(append, meter)
+        size = output.position - room
+        marked = output.position + 2 * _BLOCK  # two blocks of zeros mark the end of an archive
+        output.append(bytes(-(-marked // _RECORD) * _RECORD - output.position))
+        write_all(file, self._front(size, digest.hexdigest()), 0)
+        return output.position
 
     def _front(self, size: int, digest: str) -> bytes:
         """Return all that stands before the SIZE bytes of the VMDK whose SHA-256 is DIGEST: of one length always."""

@@ -13,9 +13,9 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import zstandard
+from zlib_ng import zlib_ng
 
-from lkcloud.formats import deflate
-from lkcloud.formats.append import Appender, appending, write_all
+from lkcloud.formats.append import Appender, write_all
 from lkcloud.formats.clusters import Batch, Compress, compressed_clusters, data_in_clusters
 from lkcloud.formats.layout import Readable
 from lkcloud.formats.qcow2 import (
@@ -77,11 +77,8 @@ class Compressed:
         first_level = array("Q", [0]) * -(-self.size // (CLUSTER * L2_ENTRIES))
         start = 1 + clusters(8 * len(first_level))
         compress = _zstd(self.level) if self.compression is Compression.ZSTD else _deflate(self.level)
-        with (
-            appending(file) as appender,
-            closing(compressed_clusters(self.disk, CLUSTER, compress, meter)) as batches,
-        ):
-            appender.position = start * CLUSTER
+        appender = Appender(file, start * CLUSTER)
+        with closing(compressed_clusters(self.disk, CLUSTER, compress, meter)) as batches:
             packer = _Packer(file, appender, first_level)
             for batch in batches:
                 packer.add(batch)
@@ -111,7 +108,7 @@ def compressed(disk: Readable, compression: Compression, level: int) -> Compress
 
 def _deflate(level: int) -> Compress:
     def compress(index: int, data: memoryview) -> bytes:  # noqa: ARG001  all clusters are alike
-        packed = deflate.compressed(data, level, _WINDOW)
+        packed = zlib_ng.compress(data, level, _WINDOW)
         return packed if len(packed) <= CLUSTER - _LEAST_GAIN else bytes(data)
 
     return compress

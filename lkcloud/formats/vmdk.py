@@ -15,10 +15,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from enum import IntEnum
 
+import deflate
+
 from lkcloud.errors import UnusableImage
-from lkcloud.formats.append import appending
+from lkcloud.formats.append import Appender
 from lkcloud.formats.clusters import Batch, compressed_clusters, data_in_clusters
-from lkcloud.formats.deflate import LEVELS, ZLIB, compressed
 from lkcloud.formats.layout import Readable
 from lkcloud.reporting import Meter
 
@@ -74,9 +75,9 @@ class StreamOptimized:
 
     def write(self, file: int, meter: Meter) -> int:
         """Write it to the empty open FILE and return its bytes; as `stream` otherwise."""
-        with appending(file) as output:
-            self.stream(output.append, meter)
-            return output.position
+        output = Appender(file)
+        self.stream(output.append, meter)
+        return output.position
 
     def stream(self, append: Append, meter: Meter) -> None:
         """Write it by calls of APPEND; METER is told of WORK bytes.
@@ -94,18 +95,16 @@ class StreamOptimized:
         append(tables.ending())
 
     def _grain(self, index: int, data: memoryview) -> bytes:
-        packed = compressed(data, self.level, ZLIB)
+        packed = deflate.zlib_compress(data, self.level)
         grain = _GRAIN_MARKER.pack(index * GRAIN // SECTOR, len(packed)) + packed
         return grain + bytes(-len(grain) % SECTOR)
 
 
 def stream_optimized(disk: Readable, level: int) -> StreamOptimized:
-    """Return DISK as a stream-optimised VMDK, padded with zeros to a whole MiB, compressed at LEVEL, one of LEVELS.
+    """Return DISK as a stream-optimised VMDK, padded with zeros to a whole MiB, compressed at LEVEL, 1 to 12.
 
     Raises UnusableImage for a disk of no bytes or one that is too large, and what `disk.extents()` raises.
     """
-    if level not in LEVELS:
-        raise ValueError(f"level {level} is not one of {LEVELS.start} to {LEVELS.stop - 1}")
     if disk.size == 0:
         raise UnusableImage("an empty disk cannot be a VMDK", hint="give an image that holds at least one byte")
     capacity = -(-disk.size // ALIGNMENT) * ALIGNMENT

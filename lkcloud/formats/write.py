@@ -13,7 +13,7 @@ from lkcloud.disk import Disk, Extent, scan
 from lkcloud.disk.extent import Extents
 from lkcloud.disk.memory import aligned
 from lkcloud.formats import gzip_member
-from lkcloud.formats.append import appending, write_all
+from lkcloud.formats.append import Appender, write_all
 from lkcloud.formats.gzip_member import Deflated
 from lkcloud.formats.layout import Layout
 from lkcloud.reporting import Meter
@@ -105,17 +105,15 @@ def write_gzip(layout: Layout, file: int, meter: Meter, *, level: int) -> int:
         return gzip_member.deflate(layout, offset, min(_RANGE, layout.size - offset), level=level)
 
     crc = 0
-    with (
-        appending(file) as output,
-        closing(in_order(compress, range(0, layout.size, _RANGE), name="deflate")) as compressed,
-    ):
-        output.append(gzip_member.HEADER)
+    output = Appender(file)
+    output.append(gzip_member.HEADER)
+    with closing(in_order(compress, range(0, layout.size, _RANGE), name="deflate")) as compressed:
         for made in compressed:
             output.append(made.data)
             crc = gzip_member.combined(crc, made.crc, made.length)
             meter.advance(made.length)
-        output.append(gzip_member.trailer(crc, layout.size))
-        return output.position
+    output.append(gzip_member.trailer(crc, layout.size))
+    return output.position
 
 
 def _pieces(layout: Layout) -> Generator[Extent]:

@@ -41,7 +41,7 @@ CONVERSIONS = {
 def contest(name: str, disk: TestDisk, peers: Peers) -> Contest:
     """Return the contest NAME, one of CONVERSIONS, on DISK.
 
-    By itself qemu-img leaves the writing to the kernel; FLUSHED is told to wait for it, as lkcloud does.
+    By itself qemu-img leaves the writing to the kernel, as lkcloud does; FLUSHED is told to wait for it.
     """
     wanted = CONVERSIONS[name]
     output = f"disk.{wanted.format}"

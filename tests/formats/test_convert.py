@@ -129,7 +129,8 @@ def test_the_compute_engine_tarball_is_the_same_each_time_and_another_at_another
 
 
 @pytest.mark.parametrize(
-    ("name", "level"), [("a.raw", 1), ("a.vhd", 0), ("a.tar.gz", 10), ("a.tar.gz", -1), ("a.vmdk", 10), ("a.ova", 10)]
+    ("name", "level"),
+    [("a.raw", 1), ("a.vhd", 0), ("a.tar.gz", 10), ("a.tar.gz", -1), ("a.vmdk", 0), ("a.vmdk", 13), ("a.ova", 13)],
 )
 def test_a_level_that_makes_no_sense_is_refused(name: str, level: int, raw: Path, out: Path) -> None:
     with lkcloud.open_disk(raw) as disk, pytest.raises(UsageError, match="compress") as caught:

@@ -26,10 +26,10 @@ OLD = "qemu64"
 """One without SSE 4.2."""
 
 DEFAULT = ("gce", "vmdk", "qcow2-zlib", "qcow2-zstd")
-EVERYWHERE = ("gce:4", "vmdk:6", "qcow2-zlib:9", "qcow2-zstd")
-"""Formats with levels of compression at which it does not matter how new a processor is, and whose."""
+EVERYWHERE = ("gce:4", "vmdk", "vmdk:6", "vmdk:12", "ova", "qcow2-zlib", "qcow2-zlib:9", "qcow2-zstd")
+"""Formats with levels of compression at which it does not matter how new a processor is, and whose: but gce, any."""
 
-LIBRARIES = tuple(f"{name}=={version(name)}" for name in ("isal", "zlib-ng", "zstandard"))
+LIBRARIES = tuple(f"{name}=={version(name)}" for name in ("deflate", "isal", "zlib-ng", "zstandard"))
 
 PROGRAM = """
 import sys
@@ -107,7 +107,7 @@ def _unpack_python(folder: Path) -> None:
 
 def _unpack_wheels(folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", str(folder)]
-    command += ["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"]
+    command += ["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311", "--abi", "abi3"]
     command += [word for glibc in ("2_17", "2_28") for word in ("--platform", f"manylinux_{glibc}_aarch64")]
     subprocess.run([*command, *LIBRARIES], check=True)
     for wheel in folder.glob("*.whl"):

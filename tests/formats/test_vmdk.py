@@ -29,7 +29,6 @@ from lkcloud.errors import UnusableImage
 from lkcloud.formats import vmdk
 from lkcloud.formats.clusters import Batch
 from lkcloud.formats.convert import convert
-from lkcloud.formats.deflate import LEVELS
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -256,7 +255,7 @@ def test_lkcloud_reads_the_disk_back(name: str, make_raw: RawMaker, qemu_img: st
         assert back.content().digest == disk.content().digest
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", [1, 6, 12])
 def test_each_level_is_read_and_noise_hardly_grows(level: int, make_raw: RawMaker, qemu_img: str) -> None:
     text = b"".join(b"%d and %d\n" % (number, number * number) for number in range(20_000))
     raw = make_raw(2 * MIB, {0: noise(MIB, 9), MIB: text[:MIB]})
@@ -295,12 +294,6 @@ def test_a_disk_that_is_too_large_is_refused() -> None:
     with pytest.raises(UnusableImage, match="62 TiB") as caught:
         vmdk.stream_optimized(Described(62 * TIB + 1, ()), 2)
     assert caught.value.hint
-
-
-@pytest.mark.parametrize("level", [-1, 10])
-def test_a_level_that_is_none_is_refused(level: int) -> None:
-    with pytest.raises(ValueError, match="level"):
-        vmdk.stream_optimized(Described(1, (0, 1)), level)
 
 
 @pytest.mark.parametrize("size", [TIB, 62 * TIB])
@@ -376,17 +369,6 @@ def test_another_disk_of_the_same_size_has_another_identifier(make_raw: RawMaker
     assert one != write(make_raw(MIB, {0: b"y"})).read_bytes()[512 : 21 * 512]
 
 
-def test_without_isa_l_zlib_writes_it(make_raw: RawMaker, tmp_path: Path, qemu_img: str) -> None:
-    """A platform for which there is no build of the package: here one that cannot be loaded stands before it."""
-    (tmp_path / "isal").mkdir()
-    (tmp_path / "isal" / "__init__.py").write_text("raise ImportError('no build for this platform')\n")
-    raw = make_raw(2 * MIB, {0: b"some text " * 90_000, MIB: noise(MIB, 1)})
-    output = tmp_path / "disk.vmdk"
-    made = in_a_process(raw, output, PYTHONPATH=f"{tmp_path}:{':'.join(sys.path)}")
-    assert "identical" in run(qemu_img, "compare", "-f", "raw", "-F", "vmdk", raw, output)
-    assert made != hashlib.sha256(write(raw).read_bytes()).hexdigest()
-
-
 @st.composite
 def layouts(draw: st.DrawFn) -> tuple[int, dict[int, bytes]]:
     """The size of a disk of a few tables, and pieces of data by their offsets."""
@@ -400,7 +382,7 @@ def layouts(draw: st.DrawFn) -> tuple[int, dict[int, bytes]]:
 
 
 @settings(max_examples=25, deadline=None)
-@given(layouts(), st.sampled_from(LEVELS[:5]))
+@given(layouts(), st.sampled_from([1, 4, 8, 12]))
 def test_libvmdk_reads_any_disk(layout: tuple[int, dict[int, bytes]], level: int) -> None:
     size, pieces = layout
     with tempfile.TemporaryDirectory() as folder:
