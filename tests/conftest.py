@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.forks import Forks, starting
+
+# How long the making of an example takes says more about what else the machine does than about the test.
+settings.register_profile("here", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("here")
 
 CLOUD_SETTINGS = ("AWS_", "LKCLOUD_", "GOOGLE_", "AZURE_", "CLOUDSDK_")
 

@@ -48,12 +48,18 @@ def tiny(path: Path) -> Path:
     return path
 
 
-def tiny_bios(path: Path, *, message: str, size: int = 4 * MIB) -> None:
+def tiny_bios(path: Path, *, message: str, size: int = 4 * MIB, stays_on: bool = False) -> None:
     """Write a disk like the tiny one that boots by BIOS alone, and says MESSAGE.
 
     For tests to which the firmware does not matter: it is up in a tenth of a second, where UEFI takes a processor four.
+    For a test that stops a machine it STAYS_ON: where it would power off it halts, and is not gone before.
     """
-    write_esp_disk(path, {}, size=size, boot_code=bios_boot_code(f"{message} bios\r\n"))
+    code = bios_boot_code(f"{message} bios\r\n")
+    if stays_on:
+        power_off, halt = bytes.fromhex("eff4ebfd"), bytes.fromhex("f4f4ebfd")
+        assert code.count(power_off) == 1
+        code = code.replace(power_off, halt)
+    write_esp_disk(path, {}, size=size, boot_code=code)
 
 
 def debian_uki(path: Path, *, script: str = SAY_AND_POWER_OFF) -> Path:

@@ -180,7 +180,7 @@ def apply(terraform: str, session: Session, aws: AwsStandIn) -> None:
                 raise AssertionError(f"{kind} is not known here")
 
 
-@pytest.mark.parametrize("way", ["commands", "terraform"])
+@pytest.mark.parametrize("way", ["commands", pytest.param("terraform", marks=pytest.mark.long)])
 @pytest.mark.parametrize("what", BREAKS)
 def test_it_is_found_and_mended(healthy: AwsStandIn, session: Session, what: str, way: str) -> None:
     case = BREAKS[what]

@@ -14,11 +14,11 @@ import boto3
 import pytest
 
 from lkcloud.sandbox.qemu import missing
-from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud_aws.sandbox import AwsStandIn
 from lkcloud_gcp.sandbox import GcpStandIn
 from tests.cli.conftest import Command
 from tests.cli.test_terminal import on_a_terminal, screen
+from tests.images import tiny_bios
 
 needs_qemu = pytest.mark.skipif(bool(missing("x86_64", "bios")), reason="needs apt install qemu-system-x86")
 
@@ -46,7 +46,7 @@ def write(tmp_path: Path) -> Write:
     """Write a disk, and the release file with some words in the place of others."""
 
     def write_it(**replaced: str) -> Path:
-        write_tiny_disk(tmp_path / "disk.raw", message="publish-boot-ok")
+        tiny_bios(tmp_path / "disk.raw", message="publish-boot-ok")
         text = RELEASE
         for old, new in replaced.items():
             assert old in text
@@ -224,6 +224,7 @@ def test_the_sandbox_has_accounts_of_its_own(lkcloud: Command, write: Write) -> 
 @pytest.mark.usefixtures("gcp")
 def test_ctrl_c_ends_it_in_order_once(write: Write, tmp_path: Path, aws: AwsStandIn) -> None:
     write(**{"expect: publish-boot-ok": "expect: never said", "  - cloud: gcp": "  - cloud: gcp\n    test: false"})
+    tiny_bios(tmp_path / "disk.raw", message="publish-boot-ok", stays_on=True)
     command = [sys.executable, "-m", "lkcloud", "publish", "release.yaml", "--events"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None

@@ -221,7 +221,10 @@ def test_interrupt_stops_and_names_the_command_that_goes_on(tiny: Path, tmp_path
     assert second <= 64 + 3 - 20 + 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, *(pytest.param(number, marks=pytest.mark.long) for number in (signal.SIGTERM, signal.SIGHUP))],
+)
 def test_interrupted_boot_test_removes_its_machine(
     staying: Path, tmp_path: Path, aws: AwsStandIn, number: signal.Signals
 ) -> None:

@@ -12,12 +12,24 @@ from lkcloud_gcp.sandbox import GcpStandIn
 from tests.azure_standin import azure, connected, serving_azure, session
 from tests.cluster.processes import Command, Grid
 from tests.gcp_standin import gcp, serving_gcp
-from tests.release.conftest import disk, write
+from tests.release.conftest import disk, staying, write
 from tests.standin import aws, serving
 
 Publish = Callable[..., Command]
 
-__all__ = ["aws", "azure", "connected", "disk", "gcp", "serving", "serving_azure", "serving_gcp", "session", "write"]
+__all__ = [
+    "aws",
+    "azure",
+    "connected",
+    "disk",
+    "gcp",
+    "serving",
+    "serving_azure",
+    "serving_gcp",
+    "session",
+    "staying",
+    "write",
+]
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,11 @@ from pathlib import Path
 import boto3
 import pytest
 
-from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud_aws.sandbox import AwsStandIn
 from lkcloud_gcp.sandbox import GcpStandIn
 from tests.cluster.conftest import Publish
 from tests.cluster.processes import Grid, plain
+from tests.images import tiny_bios
 from tests.release.conftest import Write
 from tests.release.test_run import TWO_CLOUDS, fail, manifest
 
@@ -117,7 +117,7 @@ def test_an_image_by_the_url_of_an_object_is_fetched_once_by_each_worker(
     grid: Grid, aws: AwsStandIn, gcp: GcpStandIn, write: Write, publish: Publish, tmp_path: Path
 ) -> None:
     local = tmp_path / "elsewhere.raw"
-    write_tiny_disk(local, size=4 << 20, message="release-boot-ok")
+    tiny_bios(local, message="release-boot-ok")
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="builds")
     s3.upload_file(str(local), "builds", "night/disk.raw")

@@ -212,7 +212,7 @@ def test_ctrl_c_stops_the_jobs_and_leaves_no_machine(
     booting: Callable[[], None],
     write: Write,
     publish: Publish,
-    disk: Path,
+    staying: Path,
     tmp_path: Path,
 ) -> None:
     command = publish(write(NEVER))
@@ -237,7 +237,7 @@ def test_what_waits_for_its_turn_is_not_begun_after_ctrl_c(
     gcp: GcpStandIn,
     write: Write,
     publish: Publish,
-    disk: Path,
+    staying: Path,
 ) -> None:
     looked = asked(gcp.traffic, "instances.getSerialPortOutput")
     more = "".join(
@@ -255,7 +255,7 @@ def test_what_waits_for_its_turn_is_not_begun_after_ctrl_c(
 
 
 def test_without_the_command_the_jobs_stop_by_themselves(
-    aws: AwsStandIn, gcp: GcpStandIn, booting: Callable[[], None], write: Write, publish: Publish, disk: Path
+    aws: AwsStandIn, gcp: GcpStandIn, booting: Callable[[], None], write: Write, publish: Publish, staying: Path
 ) -> None:
     command = publish(write(NEVER))
     booting()
@@ -270,7 +270,7 @@ def test_a_worker_that_is_to_end_leaves_its_jobs_to_others(
     gcp: GcpStandIn,
     write: Write,
     publish: Publish,
-    disk: Path,
+    staying: Path,
     tmp_path: Path,
 ) -> None:
     looked = asked(gcp.traffic, "instances.getSerialPortOutput")
@@ -295,7 +295,7 @@ def test_the_scheduler_goes(
     gcp: GcpStandIn,
     booting: Callable[[], None],
     write: Write,
-    disk: Path,
+    staying: Path,
     tmp_path: Path,
 ) -> None:
     own = Grid(tmp_path / "own")

@@ -59,9 +59,16 @@ def test_nothing_is_left_of_a_killed_upload(way: str, forks: Forks) -> None:
 
 @needs_qemu
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("way", ["aws-ebs", "gcp-resumable", "azure-disk", "azure-gallery"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "aws-ebs",
+        "azure-disk",
+        *(pytest.param(way, marks=pytest.mark.long) for way in ("gcp-resumable", "azure-gallery")),
+    ],
+)
 def test_nothing_is_left_of_a_test_machine(way: str, forks: Forks) -> None:
-    """The short form: one way to each kind of image."""
+    """The short form: where machines leave other things behind; with the others one way to each kind of image."""
     with scene(forks, way, blocks=GROUNDS[way].blocks) as opened:
         outcome = opened.collect(Moment(operation=opened.ground.launching, phase="after"), testing=True)
         assert outcome.killed

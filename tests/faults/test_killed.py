@@ -38,9 +38,11 @@ def test_killed_at_every_kind_of_request(way: str, forks: Forks) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("way", ["aws-ebs", "gcp-composite", "azure-disk"])
+@pytest.mark.parametrize(
+    "way", ["aws-ebs", *(pytest.param(way, marks=pytest.mark.long) for way in ("gcp-composite", "azure-disk"))]
+)
 def test_killed_at_random(way: str, forks: Forks) -> None:
-    """The short form: one way to each cloud, until it was killed once.
+    """The short form: until it was killed once.
 
     How long a push takes depends on what else the machine does; one that has ended before its moment was not killed.
     """

@@ -12,6 +12,7 @@ import boto3
 import pytest
 
 from lkcloud_aws.sandbox import AwsStandIn, Seen
+from tests.images import tiny_bios
 from tests.packer.conftest import CHAINS, MANIFEST, Template, chain, left, rows, shell
 
 
@@ -47,12 +48,22 @@ def start(template: Path) -> "subprocess.Popen[bytes]":
         )
 
 
-@pytest.mark.parametrize("moment", ["RunInstances", "GetConsoleOutput"])
-@pytest.mark.parametrize(("number", "group"), [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGTERM, True)])
+@pytest.mark.parametrize(
+    ("number", "group", "moment"),
+    [
+        (signal.SIGINT, True, "GetConsoleOutput"),
+        (signal.SIGTERM, False, "RunInstances"),
+        pytest.param(signal.SIGINT, True, "RunInstances", marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, False, "GetConsoleOutput", marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, True, "RunInstances", marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, True, "GetConsoleOutput", marks=pytest.mark.long),
+    ],
+)
 def test_the_test_machine_is_removed(
     folder: Path, template: Template, aws: AwsStandIn, moment: str, number: signal.Signals, group: bool
 ) -> None:
     """Also where the signal comes together with the loss of the reader, which must not break off the removal."""
+    tiny_bios(folder / "base.raw", message="myos is up", stays_on=True)
     name = f"unmistakable-{os.getpid()}"
     stopped = threading.Event()
     looks = 0

@@ -13,6 +13,7 @@ import pytest
 from lkcloud.sandbox import client
 from lkcloud_aws.sandbox import AwsStandIn
 from lkcloud_gcp.sandbox import GcpStandIn
+from tests.images import tiny_bios
 from tests.packer.conftest import Build, documented
 
 
@@ -73,6 +74,7 @@ def test_the_qemu_builder_ends_with_an_image_in_the_sandbox_that_boots(folder: P
 
 @pytest.fixture
 def ready(folder: Path) -> Path:
+    tiny_bios(folder / "base.raw", message="myos is up")
     path = folder / "ready.pkr.hcl"
     path.write_text(documented("file: ready.pkr.hcl", "hcl"))
     return path
@@ -100,6 +102,7 @@ def test_a_disk_that_is_there_goes_to_two_clouds(
     assert made(folder)["last_run_uuid"] == made(folder)["builds"][2]["packer_run_uuid"] != first["packer_run_uuid"]
 
 
+@pytest.mark.long  # what comes of a cloud that fails, and the next run, is in test_failures, too
 def test_a_cloud_that_fails_does_not_keep_the_other(
     folder: Path, ready: Path, build: Build, aws: AwsStandIn, gcp: GcpStandIn
 ) -> None:

@@ -77,7 +77,7 @@ def lz4_bomb(size: int, head: bytes = b"") -> Iterator[bytes]:
 BOMBS = {"xz": xz_bomb, "zstd": zstd_bomb, "lz4": lz4_bomb}
 
 
-@pytest.mark.parametrize("form", ["xz", "zstd"])  # the ones with a large window
+@pytest.mark.parametrize("form", [pytest.param("xz", marks=pytest.mark.long), "zstd"])  # the ones with a large window
 def test_a_kernel_that_unpacks_to_too_much(tmp_path: Path, form: str) -> None:
     (tmp_path / "kernel").write_bytes(bzimage(b"".join(BOMBS[form](288 << 20))))
     problem, memory = reading("kernel", tmp_path / "kernel")

@@ -7,10 +7,10 @@ from textwrap import dedent
 
 import pytest
 
-from lkcloud.sandbox.tinydisk import write_tiny_disk
 from tests.azure_standin import azure, serving_azure
 from tests.cli.conftest import lkcloud
 from tests.gcp_standin import gcp, serving_gcp
+from tests.images import tiny_bios
 from tests.standin import aws, serving
 
 __all__ = ["aws", "azure", "gcp", "lkcloud", "serving", "serving_azure", "serving_gcp"]
@@ -20,10 +20,17 @@ Write = Callable[[str], Path]
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Path:
-    """A disk that boots and says `release-boot-ok`."""
+    """A disk that boots by BIOS and says `release-boot-ok`."""
     path = tmp_path / "disk.raw"
-    write_tiny_disk(path, size=4 << 20, message="release-boot-ok")
+    tiny_bios(path, message="release-boot-ok")
     return path
+
+
+@pytest.fixture
+def staying(disk: Path) -> Path:
+    """The same disk, whose machine stays on."""
+    tiny_bios(disk, message="release-boot-ok", stays_on=True)
+    return disk
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from lkcloud.release.manifest import Manifest
 from lkcloud.release.run import Publication, Result
 from lkcloud.release.steps import Bench, Disks, looking
 from lkcloud.sandbox.http import Response
-from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud.sandbox.traffic import Seen
 from lkcloud_aws.sandbox import AwsStandIn
 from lkcloud_aws.sandbox.errors import ApiError, render
 from lkcloud_gcp.sandbox import GcpStandIn
+from tests.images import tiny_bios
 from tests.release.conftest import Write
 
 TWO_CLOUDS = """\
@@ -267,7 +267,7 @@ def test_a_part_of_a_release_keeps_what_the_manifest_says_of_the_rest(
 def test_a_disk_is_read_once_for_all_its_targets(
     aws: AwsStandIn, gcp: GcpStandIn, write: Write, disk: Path, publish: Publish, heard: Heard, tmp_path: Path
 ) -> None:
-    write_tiny_disk(disk, size=64 << 20, message="release-boot-ok")
+    tiny_bios(disk, size=64 << 20, message="release-boot-ok")
     publish(write(TWO_CLOUDS))
     digests = {one.digest for one in manifest(tmp_path).images}
     assert len(digests) == 1
@@ -287,7 +287,7 @@ def test_a_manifest_that_cannot_be_written_is_told_first(
 
 
 def test_ctrl_c_stops_the_jobs_and_leaves_no_machine(
-    aws: AwsStandIn, gcp: GcpStandIn, write: Write, disk: Path, heard: Heard, tmp_path: Path
+    aws: AwsStandIn, gcp: GcpStandIn, write: Write, staying: Path, heard: Heard, tmp_path: Path
 ) -> None:
     text = TWO_CLOUDS.replace("expect: release-boot-ok, timeout: 60", "expect: never said, timeout: 60")
     file = reading.read(write(text))
