@@ -58,13 +58,20 @@ lock: setup  ## take the newest versions that pyproject.toml allows
 setup: $(VENV)/.done
 $(VENV)/.done: requirements.lock pyproject.toml tests/packages.sh tests/uv.txt tests/npm/package-lock.json
 	@PYTHON="$(PYTHON)" tests/packages.sh
+	@$(MAKE) --no-print-directory --jobs=2 npm-packages python-packages
+	@touch $@
+
+.PHONY: npm-packages python-packages
+npm-packages:
+	@tests/packages.sh npm
+
+python-packages:
 	@$(PYTHON) -m venv $(VENV)
 	@# uv takes a third of pip's time; it does not know pip's configuration, and where that is needed pip does it.
 	@$(PIP) --require-hashes -r tests/uv.txt
 	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock \
 	    || $(PIP) --require-hashes -r requirements.lock
 	@$(PIP) --no-deps --no-build-isolation -e .
-	@touch $@
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Install the Debian and npm packages that the demo and the tests use; where that cannot be done, say what is missing,
 # what is skipped for it, and how to get it. Never fails for a missing package: the tests that need it skip. Fails
-# without a Python that is new enough. With the argument `long` it is also about what only the long tests use.
+# without a Python that is new enough. With the argument `long` it is also about what only the long tests use; with `npm`
+# it is only about npm's.
 set -u
 
 # package | a file or program that shows it is there | what is skipped without it
@@ -81,6 +82,29 @@ root=false
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
+# Azurite and azcopy, at the versions of npm/package-lock.json, into .cache/npm: once, until that file changes.
+here=$(cd "$(dirname "$0")" && pwd)
+npm_folder=$here/../.cache/npm
+npm_packages() {
+    local programs=$npm_folder/node_modules/.bin
+    cmp -s "$here/npm/package-lock.json" "$npm_folder/installed.json" && [ -e "$programs/azurite-blob" ] && return
+    there node && there npm || return 0  # what is missing has been said
+    mkdir -p "$npm_folder" && cp "$here"/npm/package*.json "$npm_folder" || return
+    echo "installing: azurite and azcopy"
+    (cd "$npm_folder" && npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error) \
+        >"$log" 2>&1 || { tail -n 5 "$log"; return 1; }
+    # The package of azcopy is for editors that start it themselves: its program is no command, and cannot be run.
+    local azcopy=../@azure-tools/azcopy-linux/dist/bin/azcopy_linux_amd64
+    if [ "$(uname -m)" = x86_64 ]; then
+        chmod +x "$programs/$azcopy" && ln -sf "$azcopy" "$programs/azcopy" || return
+    fi
+    cp "$here/npm/package-lock.json" "$npm_folder/installed.json"
+}
+if [ "${1:-}" = npm ]; then
+    npm_packages || echo "missing: azurite and azcopy (npm), so skipped: tests with them, and contests of the benchmark"
+    exit 0
+fi
+
 missing=()
 for line in "${needed[@]}"; do
     IFS='|' read -r package sign _ <<<"$line"
@@ -104,26 +128,6 @@ for line in "${needed[@]}"; do
     IFS='|' read -r package sign skipped <<<"$line"
     there "$sign" || echo "missing: $package, so skipped: $skipped (on Debian or Ubuntu: sudo apt-get install $package)"
 done
-
-# Azurite and azcopy, at the versions of npm/package-lock.json, into .cache/npm: once, until that file changes.
-here=$(cd "$(dirname "$0")" && pwd)
-npm_folder=$here/../.cache/npm
-npm_packages() {
-    local programs=$npm_folder/node_modules/.bin
-    cmp -s "$here/npm/package-lock.json" "$npm_folder/installed.json" && [ -e "$programs/azurite-blob" ] && return
-    there node && there npm || return 0  # what is missing has been said
-    mkdir -p "$npm_folder" && cp "$here"/npm/package*.json "$npm_folder" || return
-    echo "installing: azurite and azcopy"
-    (cd "$npm_folder" && npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error) \
-        >"$log" 2>&1 || { tail -n 5 "$log"; return 1; }
-    # The package of azcopy is for editors that start it themselves: its program is no command, and cannot be run.
-    local azcopy=../@azure-tools/azcopy-linux/dist/bin/azcopy_linux_amd64
-    if [ "$(uname -m)" = x86_64 ]; then
-        chmod +x "$programs/$azcopy" && ln -sf "$azcopy" "$programs/azcopy" || return
-    fi
-    cp "$here/npm/package-lock.json" "$npm_folder/installed.json"
-}
-npm_packages || echo "missing: azurite and azcopy (npm), so skipped: tests with them, and contests of the benchmark"
 
 python=${PYTHON:-python3}
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then

@@ -69,6 +69,7 @@ def test_it_boots_by_bios_and_by_uefi(
     lkcloud("test", "local", "os", "--firmware", "bios", *expect, "--expect", f"{LINUX_SAYS}.*firmware=bios")
 
 
+@pytest.mark.long
 def test_a_system_finds_the_rest_of_its_iso(lkcloud: Command, tmp_path: Path) -> None:
     rest = {"etc/message": b"read from the ISO"}
     iso = iso_efi(tmp_path / "os.iso", script=READ_THE_MEDIUM, rest=rest)

@@ -35,6 +35,7 @@ class TestEbsDirect(ProviderContract):
         return Aws(AwsOptions(copy_to=("eu-west-1", "us-west-2")))
 
 
+@pytest.mark.long
 class TestImport(ProviderContract):
     sdk = SDK
 

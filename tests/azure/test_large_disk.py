@@ -12,7 +12,8 @@ from tests.huge import DATA, huge, push
 __all__ = ["huge"]
 
 
-@pytest.mark.parametrize("method", ["disk", pytest.param("blob", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("method", ["disk", "blob"])
 def test_the_bytes_arrive_and_memory_stays_flat(method: str, huge: Path, azure: AzureStandIn) -> None:
     image = push("azure", huge, "--method", method, "--architecture", "x64")
     # Two digests of two files are equal when their sizes and all that is not zero are.

@@ -58,7 +58,7 @@ FAILED = ApiError(500, "InternalError", "The server encountered an internal erro
 steps = pytest.mark.parametrize(("method", "operation"), STEPS)
 
 
-@pytest.fixture(params=["disk", "blob"])
+@pytest.fixture(params=["disk", pytest.param("blob", marks=pytest.mark.long)])
 def method(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -86,6 +86,7 @@ def test_what_stands_in_the_way_is_told_before_the_upload(lkcloud: Command, tiny
     assert "StartSnapshot" not in aws.traffic.operations()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("aws")
 def test_an_image_is_led_to_others_step_by_step(lkcloud: Command, tiny: Path) -> None:
     image = lkcloud("push", "aws", tiny).stdout.strip()
@@ -128,6 +129,7 @@ def test_an_image_grows_old(lkcloud: Command, tiny: Path) -> None:
     assert json.loads(lkcloud("show", "aws", "old", "--json").stdout)["state"] == "disabled"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("aws")
 def test_replacing_replaces_the_copies_too(lkcloud: Command, tiny: Path) -> None:
     way = ("--copy-to", "eu-west-1", "--no-test")

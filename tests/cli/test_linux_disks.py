@@ -38,6 +38,7 @@ def test_linux_boots_from_what_was_pushed(
     assert (image["BootMode"], image["Architecture"]) == (boot_mode, "x86_64")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("aws")
 def test_a_kernel_that_panics_fails_the_push(lkcloud: Command, tmp_path: Path) -> None:
     disk = tmp_path / "panic.raw"

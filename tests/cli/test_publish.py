@@ -91,6 +91,7 @@ def test_from_the_plan_to_the_end(program: Command, write: Write, tmp_path: Path
     assert quiet.stderr == ""
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("gcp")
 def test_a_part_of_a_release(lkcloud: Command, write: Write, tmp_path: Path, aws: AwsStandIn) -> None:
     release = write(**{"{expect: publish-boot-ok, timeout: 60}": "false"})
@@ -188,6 +189,7 @@ def test_a_manifest_that_cannot_be_written(lkcloud: Command, write: Write, tmp_p
     assert aws.traffic.operations() == []
 
 
+@pytest.mark.long
 def test_options_of_the_environment(
     lkcloud: Command, write: Write, aws: AwsStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +213,7 @@ def sandbox(lkcloud: Command) -> Iterator[None]:
     lkcloud("sandbox", "down")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("sandbox")
 def test_the_sandbox_has_accounts_of_its_own(lkcloud: Command, write: Write) -> None:
     """So a release file can be tried as it is."""

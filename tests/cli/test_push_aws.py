@@ -283,6 +283,7 @@ def test_a_bad_option_names_the_help_of_its_command(
     assert "see lkcloud push aws --help" in hint_of(lkcloud("push", "aws", "x.raw", code=2))[1]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("aws")
 def test_hints_lead_to_the_same_account(lkcloud: Command, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What came by flag is repeated; what came from the environment comes again by itself."""

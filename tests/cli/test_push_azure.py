@@ -31,8 +31,9 @@ def sandbox(lkcloud: Command) -> Iterator[None]:
     lkcloud("sandbox", "down", "azure")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("sandbox")
-@pytest.mark.parametrize("method", ["disk", pytest.param("blob", marks=pytest.mark.long)])
+@pytest.mark.parametrize("method", ["disk", "blob"])
 def test_a_sandbox_of_its_own_takes_an_image_and_a_version(method: str, lkcloud: Command, tiny: Path) -> None:
     """V1 boots by BIOS, which is quick without KVM."""
     push = ("push", "azure", tiny, "--sandbox", "--method", method, "--hyper-v-generation", "V1")

@@ -52,6 +52,7 @@ def test_an_image_by_the_url_of_an_object(lkcloud: Command, tiny: Path) -> None:
     assert "there is no object gs://builds-9/none" in lkcloud("push", "gcp", "gs://builds-9/none", code=1).stderr
 
 
+@pytest.mark.long
 def test_an_image_is_promoted_and_shared_only_after_it_booted(gcp: GcpStandIn, lkcloud: Command, tiny: Path) -> None:
     leading = ("--family", "stable", "--share-with", "user:jane@example.com")
     lkcloud("push", "gcp", tiny, *leading, "--expect", "never", "--timeout", "5", code=5)

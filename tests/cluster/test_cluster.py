@@ -53,6 +53,7 @@ def test_published_tested_shared_and_promoted_and_again(
     assert not {"StartSnapshot", "RunInstances"} & {*aws.traffic.operations()}
 
 
+@pytest.mark.long
 def test_a_target_that_fails_leaves_the_others(
     grid: Grid, aws: AwsStandIn, gcp: GcpStandIn, write: Write, publish: Publish, disk: Path, tmp_path: Path
 ) -> None:
@@ -66,6 +67,7 @@ def test_a_target_that_fails_leaves_the_others(
     assert problem.hint
 
 
+@pytest.mark.long
 def test_a_boot_test_that_fails(
     grid: Grid, aws: AwsStandIn, gcp: GcpStandIn, write: Write, publish: Publish, disk: Path, tmp_path: Path
 ) -> None:
@@ -133,6 +135,7 @@ def test_an_image_by_the_url_of_an_object_is_fetched_once_by_each_worker(
     assert sum(seen.status == 206 for seen in aws.traffic.log) == len(fetches)
 
 
+@pytest.mark.long
 def test_no_more_jobs_at_a_time_than_told(
     grid: Grid, aws: AwsStandIn, gcp: GcpStandIn, write: Write, publish: Publish, disk: Path
 ) -> None:

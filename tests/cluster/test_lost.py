@@ -231,6 +231,7 @@ def test_ctrl_c_stops_the_jobs_and_leaves_no_machine(
     assert sorted((event["target"], event["failed"]) for event in tests) == [("aws", True), ("gcp", True)]
 
 
+@pytest.mark.long
 def test_what_waits_for_its_turn_is_not_begun_after_ctrl_c(
     grid: Grid,
     aws: AwsStandIn,
@@ -254,6 +255,7 @@ def test_what_waits_for_its_turn_is_not_begun_after_ctrl_c(
     assert 1 <= len(begun) <= 4  # of six: there are two workers with two threads each
 
 
+@pytest.mark.long
 def test_without_the_command_the_jobs_stop_by_themselves(
     aws: AwsStandIn, gcp: GcpStandIn, booting: Callable[[], None], write: Write, publish: Publish, staying: Path
 ) -> None:
@@ -289,6 +291,7 @@ def test_a_worker_that_is_to_end_leaves_its_jobs_to_others(
     assert not gcp.holdings.engine.instances
 
 
+@pytest.mark.long
 def test_the_scheduler_goes(
     clouds: Mapping[str, str],
     aws: AwsStandIn,

@@ -27,7 +27,7 @@ def check_all(opened: Scene, chosen: Iterable[Moment], scratch: int) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("way", ["aws-import", "gcp-resumable", "azure-gallery"])
+@pytest.mark.parametrize("way", [pytest.param("aws-import", marks=pytest.mark.long), "gcp-resumable", "azure-gallery"])
 def test_killed_at_every_kind_of_request(way: str, forks: Forks) -> None:
     """The short form: the ways that are not killed at random, after some of the requests that make a difference."""
     with scene(forks, way, blocks=GROUNDS[way].blocks) as opened:

@@ -247,6 +247,7 @@ def test_pythons_tarfile_extracts_the_disk_and_its_holes(archive: Path, disk: Pa
     assert_extracted(archive, disk)
 
 
+@pytest.mark.long
 def test_go_reads_the_same_bytes_as_from_a_tar_without_holes(archive: Path, disk: Path) -> None:
     """tar-split is a Go program with a copy of Go's archive/tar; it writes down name, size and CRC-64 of members."""
     if shutil.which("tar-split") is None:

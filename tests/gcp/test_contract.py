@@ -30,6 +30,7 @@ class TestComposite(ProviderContract):
         return by_composing
 
 
+@pytest.mark.long
 class TestResumable(ProviderContract):
     sdk = SDK
     shows_unfinished = False

@@ -14,7 +14,8 @@ __all__ = ["huge"]
 MIB = 1024**2
 
 
-@pytest.mark.parametrize("method", ["composite", pytest.param("resumable", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("method", ["composite", "resumable"])
 def test_the_bytes_arrive_and_memory_stays_flat(method: str, huge: Path, gcp: GcpStandIn) -> None:
     assert push("gcp", huge, "--method", method, "--architecture", "X86_64") == "huge"
     # Two digests of two files are equal when their sizes and all that is not zero are.

@@ -114,6 +114,7 @@ defaults:
 """
 
 
+@pytest.mark.long
 def test_a_release_goes_to_its_folder_and_in_the_sandbox_to_another(
     lkcloud: Command, image: Path, tmp_path: Path
 ) -> None:

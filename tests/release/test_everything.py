@@ -157,6 +157,7 @@ def test_one_cloud_fails_in_the_middle_and_the_next_run_finishes(
     assert booted_again[broken] in changed
 
 
+@pytest.mark.long
 def test_what_does_not_boot_on_one_cloud_is_promoted_on_none(lkcloud: Command, tmp_path: Path, clouds: Clouds) -> None:
     release = write_release(tmp_path, "x86", azure="test: {expect: never said, timeout: 2}")
     done = lkcloud("publish", release, code=5)
