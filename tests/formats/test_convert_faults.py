@@ -210,9 +210,8 @@ def test_a_full_disk_that_is_told_when_a_file_is_closed_is_told(
     """As network file systems and some quotas do, which take all that is written at first."""
     assert with_faults(anywhere=True) == ("done", "")
     calls = [line.split(maxsplit=1) for line in (out.parent / "trace").read_text().splitlines()]
-    main = [
-        call for thread, call in calls if thread == calls[0][0] and not call.startswith("<")
-    ]  # no call's second half
+    # What begins with < is the second half of a call.
+    main = [call for thread, call in calls if thread == calls[0][0] and not call.startswith("<")]
     copied = max(number for number, call in enumerate(main) if "F_DUPFD_CLOEXEC" in call)
     assert main[copied + 1].startswith("close(")
     earlier = sum(call.startswith("close(") for call in main[:copied])
