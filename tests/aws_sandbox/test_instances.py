@@ -74,7 +74,11 @@ def text(ec2: Any, instance_id: str, *, latest: bool = False) -> str:
 @needs_qemu
 @pytest.mark.parametrize(
     ("boot_mode", "firmware", "current"),
-    [("legacy-bios", "bios", "legacy-bios"), ("uefi", "uefi", "uefi"), ("uefi-preferred", "uefi", "uefi")],
+    [
+        ("legacy-bios", "bios", "legacy-bios"),
+        ("uefi", "uefi", "uefi"),
+        pytest.param("uefi-preferred", "uefi", "uefi", marks=pytest.mark.long),
+    ],
 )
 def test_a_guest_boots_speaks_and_powers_off(
     stand_in: AwsStandIn,

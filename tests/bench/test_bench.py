@@ -190,6 +190,7 @@ TOOLS = Peers(
 )
 
 
+@pytest.mark.long
 def test_the_sink_counts_what_the_tools_write_into_a_page_blob(pages: TestDisk, running_sink: Sink) -> None:
     server = emulator.ThrowingAway(running_sink)
     held = contests.hold(page_blobs.contest("scattered", pages, TOOLS, server, thrown_away=True), 1)

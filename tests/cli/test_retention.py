@@ -160,6 +160,7 @@ def test_families_of_google_cloud_keep_what_they_lead_to(gcp: GcpStandIn, lkclou
     assert states == {"os-0": "", "os-1": "OBSOLETE", "os-2": "OBSOLETE", "os-3": "DEPRECATED"}
 
 
+@pytest.mark.long
 def test_dates_of_google_cloud_are_carried_out(gcp: GcpStandIn, lkcloud: Command) -> None:
     for name in ("old", "older", "led-to"):
         hold_gcp(gcp, name, family="os" if name == "led-to" else "")
@@ -201,6 +202,7 @@ def test_dates_of_aws_are_carried_out(aws: AwsStandIn, lkcloud: Command) -> None
     assert "no date is due" in lkcloud("sweep", "aws", "--delete", "--yes").stderr
 
 
+@pytest.mark.long
 def test_versions_of_azure_live_and_end(azure: AzureStandIn, lkcloud: Command) -> None:
     session = AzureSession("AzureCloud", azure.environment()["LKCLOUD_AZURE_RESOURCE_MANAGER"], None)
     make_gallery(session)

@@ -115,6 +115,7 @@ def test_a_worker_that_is_nobody(
     assert manifest(tmp_path).problems[0].error.startswith("aws: ")
 
 
+@pytest.mark.long
 def test_an_image_by_the_url_of_an_object_is_fetched_once_by_each_worker(
     grid: Grid, aws: AwsStandIn, gcp: GcpStandIn, write: Write, publish: Publish, tmp_path: Path
 ) -> None:

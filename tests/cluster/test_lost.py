@@ -265,6 +265,7 @@ def test_without_the_command_the_jobs_stop_by_themselves(
     assert comes_true(lambda: removed(aws, gcp))
 
 
+@pytest.mark.long
 def test_a_worker_that_is_to_end_leaves_its_jobs_to_others(
     grid: Grid,
     onlooker: "Client",

@@ -47,9 +47,11 @@ def collected(opened: Scene, *, times: int, seed: int) -> Iterator[Collected]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("way", ["aws-import", "gcp-composite", "azure-blob"])
+@pytest.mark.parametrize(
+    "way", ["gcp-composite", *(pytest.param(way, marks=pytest.mark.long) for way in ("aws-import", "azure-blob"))]
+)
 def test_nothing_is_left_of_a_killed_upload(way: str, forks: Forks) -> None:
-    """The short form: ways whose test machines are not looked at below; the cloud has got the first part."""
+    """The cloud has got the first part; the ways are those whose test machines are not looked at below."""
     with scene(forks, way, blocks=GROUNDS[way].blocks) as opened:
         first = next(one for one in opened.whole().operations if one in opened.ground.data)
         outcome = opened.collect(Moment(operation=first, phase="after"))

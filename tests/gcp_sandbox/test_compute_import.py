@@ -27,7 +27,7 @@ def engine(gcp: GcpStandIn, tmp_path: Path) -> Computing:
     "options",
     [
         ("--format=oldgnu", "-S"),
-        ("--format=gnu", "-S"),
+        pytest.param(("--format=gnu", "-S"), marks=pytest.mark.long),
         pytest.param(("--format=oldgnu",), marks=pytest.mark.long),  # a GiB of zeros
     ],
 )

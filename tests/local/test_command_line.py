@@ -36,6 +36,7 @@ def test_from_a_disk_to_a_tested_image_and_away_again(lkcloud: Command, image: P
     assert "there is nothing called my-os" in lkcloud("delete", "local", "my-os", "--yes").stderr
 
 
+@pytest.mark.long
 def test_other_content_needs_replace(lkcloud: Command, image: Path, tmp_path: Path) -> None:
     lkcloud("push", "local", image)
     write_tiny_disk(image, message="another")

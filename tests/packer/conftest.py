@@ -129,6 +129,12 @@ def left(folder: Path) -> str:
     return "kept" if (folder / "output" / "myos.raw").exists() else "removed"
 
 
+def in_short(found: list[list[str]]) -> list[object]:
+    """Return the parameters for rows FOUND: in the short form the first and the last, in the long form all."""
+    between = pytest.mark.long
+    return [pytest.param(row, id=row[0], marks=[] if row in (found[0], found[-1]) else [between]) for row in found]
+
+
 def rows() -> list[list[str]]:
     table = PAGE.read_text().partition("<!-- what is left -->\n")[2].partition("\n\n")[0]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lkcloud_aws.sandbox import AwsStandIn
-from tests.packer.conftest import CHAINS, MANIFEST, Build, Template, chain, left, post_processor, rows, shell
+from tests.packer.conftest import CHAINS, MANIFEST, Build, Template, chain, in_short, left, post_processor, rows, shell
 
 UNKEPT = post_processor("manifest", "keep_input_artifact = false")
 FAILS = shell("lkcloud post-process aws --image missing.raw")
@@ -23,7 +23,7 @@ def test_the_table_has_these_rows() -> None:
 
 
 @pytest.mark.usefixtures("aws")
-@pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])
+@pytest.mark.parametrize("row", in_short(rows()))
 def test_what_is_left_of_the_disk(folder: Path, build: Build, template: Template, row: list[str]) -> None:
     chains, after_success, after_failure = row
     build(template(CHAINS[chains](SUCCEEDS)))

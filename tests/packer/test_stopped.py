@@ -13,7 +13,7 @@ import pytest
 
 from lkcloud_aws.sandbox import AwsStandIn, Seen
 from tests.images import tiny_bios
-from tests.packer.conftest import CHAINS, MANIFEST, Template, chain, left, rows, shell
+from tests.packer.conftest import CHAINS, MANIFEST, Template, chain, in_short, left, rows, shell
 
 
 def states(aws: AwsStandIn) -> list[str]:
@@ -92,7 +92,7 @@ def test_the_test_machine_is_removed(
     assert not (folder / "lkcloud-manifest.json").exists()
 
 
-@pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])
+@pytest.mark.parametrize("row", in_short(rows()))
 def test_what_is_left_of_the_disk(folder: Path, template: Template, row: list[str]) -> None:
     """Of a script's process that would go on for long, nothing is waited for."""
     chains, _, after_stop = row

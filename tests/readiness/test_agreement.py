@@ -91,6 +91,7 @@ def test_broken_no_serial_console(tmp_path: Path) -> None:
     assert LINUX_SAYS not in console
 
 
+@pytest.mark.long
 def test_broken_another_architecture(tmp_path: Path) -> None:
     path = disks.for_another_processor(tmp_path / "arm.raw")
     report = judged(path)
