@@ -4,7 +4,7 @@
     FOLDER/NAME/disk.raw, image.json     an image
     FOLDER/.work/NAME@DIGEST/            an upload; whole if it has an image.json
     FOLDER/.work/NAME@deleted-XXXXXXXX/  an image that is being deleted
-    FOLDER/.work/NAME@machine-XXXXXXXX/  the console and the variable store of a test machine
+    FOLDER/.work/NAME@machine-XXXXXXXX/  the console of a test machine, and its copy of the firmware
 
 What is begun is in `.work` and goes to its place, or comes from there, by one rename: an image is there as a whole or
 not at all, whenever a process is killed, and what a dead one has left is in one place that holds nothing else.

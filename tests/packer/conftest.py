@@ -131,8 +131,8 @@ def left(folder: Path) -> str:
 
 def in_short(found: list[list[str]]) -> list[object]:
     """Return the parameters for rows FOUND: in the short form the first and the last, in the long form all."""
-    between = pytest.mark.long
-    return [pytest.param(row, id=row[0], marks=[] if row in (found[0], found[-1]) else [between]) for row in found]
+    ends = (found[0], found[-1])
+    return [pytest.param(row, id=row[0], marks=[] if row in ends else [pytest.mark.long]) for row in found]
 
 
 def rows() -> list[list[str]]:

@@ -102,7 +102,7 @@ def test_a_disk_that_is_there_goes_to_two_clouds(
     assert made(folder)["last_run_uuid"] == made(folder)["builds"][2]["packer_run_uuid"] != first["packer_run_uuid"]
 
 
-@pytest.mark.long  # what comes of a cloud that fails, and the next run, is in test_failures, too
+@pytest.mark.long
 def test_a_cloud_that_fails_does_not_keep_the_other(
     folder: Path, ready: Path, build: Build, aws: AwsStandIn, gcp: GcpStandIn
 ) -> None:

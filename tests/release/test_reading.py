@@ -152,7 +152,7 @@ def test_two_images_of_one_name(write: Write, disk: Path) -> None:
         (b"a: *missing\n", "undefined alias"),
         (b"#" * (1 << 20) + b"\n", "more than a MiB"),
         (b"a: !!python/object:os.system x\n", ""),
-        (b"a: " + b"[" * 400 + b"]" * 400 + b"\n", "is nested too deeply"),
+        (b"a: " + b"[" * 1200 + b"]" * 1200 + b"\n", "is nested too deeply"),
         (
             b"a0: &a0 [x, x]\n" + b"".join(b"a%d: &a%d [*a%d, *a%d]\n" % (n, n, n - 1, n - 1) for n in range(1, 40)),
             "holds more than 100000 values",
