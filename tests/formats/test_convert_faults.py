@@ -219,3 +219,30 @@ def test_a_full_disk_that_is_told_when_a_file_is_closed_is_told(
     kind, message = with_faults(f"close:error=ENOSPC:when={earlier + 1}", anywhere=True)
     assert (kind, message.startswith("no space left")) == ("LkcloudError", True)
     assert files(out) == []
+
+
+FLUSHED = """
+import os, sys
+from pathlib import Path
+from lkcloud.formats.atomic import whole_file
+with whole_file(Path(sys.argv[1]), replace=True) as file:
+    os.write(file, b"new")
+"""
+
+
+def test_what_is_flushed_and_fails_leaves_what_was_there(out: Path) -> None:
+    """Manifests and the documents of images are."""
+    strace = shutil.which("strace")
+    if (
+        strace is None
+        or subprocess.run([strace, "-o", "/dev/null", "true"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("needs strace, and that it may trace")
+    (out / "a.json").write_text("old")
+    tracer = [strace, "-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync:error=EIO:when=1"]
+    command = [sys.executable, "-c", FLUSHED, str(out / "a.json")]
+    done = subprocess.run([*tracer, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Input/output error" in done.stderr
+    assert (out / "a.json").read_text() == "old"
+    assert files(out) == ["a.json"]
