@@ -5,10 +5,12 @@ docs/cluster.md says what is needed for it. Each step is one task of the cluster
 comes back as it happens, and if its worker dies, the scheduler gives it to another.
 """
 
+import asyncio
 import itertools
 import pickle
 import re
 import secrets
+import socket
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +20,8 @@ from contextlib import contextmanager, suppress
 from typing import Any, ParamSpec, TypeVar
 
 from distributed import Client, Future, KilledWorker, Security
+from distributed.comm.addressing import get_address_host_port
+from distributed.comm.core import connect
 from distributed.versions import VersionMismatchWarning
 
 from lkcloud.errors import LkcloudError, Unreachable, UsageError
@@ -32,6 +36,9 @@ T = TypeVar("T")
 
 _CONNECTING = 7.0
 """Seconds for reaching the scheduler."""
+
+_ASKING = 2.0
+"""Seconds for finding out why it cannot be reached."""
 
 _WAITING = 5.0
 """Seconds for a first worker to come, and for workers to be told that a release stops or has ended."""
@@ -220,12 +227,11 @@ def _check_address(address: str) -> None:
 @contextmanager
 def _client(address: str) -> Iterator[Client]:
     try:
+        _reach(address)
         client = Client(address, timeout=_CONNECTING, set_as_default=False, name="lkcloud")
     except OSError as error:
-        # Dask says first which of its objects has found it.
-        reason = re.sub(r"^in <[^>]*>: ", "", str(error.__cause__ or ""))
         raise Unreachable(
-            f"the scheduler {address} does not answer{reason and ': '}{reason}",
+            f"the scheduler {address} does not answer: {_reason(address, error)}",
             hint="see that it runs (dask scheduler) and that this machine can reach it (docs/cluster.md)",
         ) from error
     try:
@@ -233,6 +239,43 @@ def _client(address: str) -> Iterator[Client]:
     finally:
         with suppress(Exception):
             client.close(timeout=_WAITING)
+
+
+def _reach(address: str) -> None:
+    """Find out whether a scheduler is at ADDRESS: a client waits for ever for one who takes connections and is silent.
+
+    Raises OSError if nobody answers, and UsageError if who answers is no scheduler.
+    """
+
+    async def greet() -> None:
+        comm = await connect(address, timeout=_CONNECTING, **Security().get_connection_args("client"))
+        await comm.close()
+
+    try:
+        asyncio.run(asyncio.wait_for(greet(), _CONNECTING + _ASKING))
+    except OSError:
+        raise
+    except Exception as error:  # of any kind, down to MemoryError: Dask believes what it reads
+        raise UsageError(
+            f"what answers at {address} is no Dask scheduler",
+            hint="give the address that dask scheduler says it is at, not that of its dashboard",
+        ) from error
+
+
+def _reason(address: str, error: OSError) -> str:
+    """Return why there is no connection to ADDRESS, of which Dask says ERROR.
+
+    Dask tries again and again and knows how its last try ended. One that began when the time was nearly over has found
+    nothing out, and the refusals before it are forgotten: then one more is made here.
+    """
+    # Dask says first which of its objects has found it.
+    if known := re.sub(r"^in <[^>]*>: ", "", str(error.__cause__ or "")):
+        return known
+    try:
+        socket.create_connection(get_address_host_port(address), timeout=_ASKING).close()
+    except OSError as refusal:
+        return f"{type(refusal).__name__}: {refusal}"
+    return "it takes connections and says nothing"
 
 
 def _check_workers(client: Client, address: str) -> None:

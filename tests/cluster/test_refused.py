@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clusters that are none, or not fit: told at once, with what to do."""
 
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,18 +32,49 @@ def own(tmp_path: Path) -> Iterator[Grid]:
     grid.stop()
 
 
+def handler(says: bytes) -> type[socketserver.BaseRequestHandler]:
+    """Return what greets with SAYS and then listens until the other one leaves."""
+
+    class Greeting(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(says)
+            while self.request.recv(4096):
+                pass
+
+    return Greeting
+
+
 def test_a_scheduler_that_is_not_there(path: Path) -> None:
     server = Server(lambda request: pytest.fail(request.target))
     port = server.server_port
     server.server_close()
     began = time.monotonic()
     done = Command(path, f"tcp://127.0.0.1:{port}").end()
-    assert time.monotonic() - began < 30  # 7 of them for the scheduler, and what a busy machine takes for the rest
+    assert time.monotonic() - began < 30  # 7 to 9 of them for the scheduler, and what a busy machine takes for the rest
     assert done.code == 1
     assert f"error: the scheduler tcp://127.0.0.1:{port} does not answer: " in done.error
     assert " object at 0x" not in done.error
     assert "refused" in done.error
     assert "hint: see that it runs" in done.error
+
+
+@pytest.mark.parametrize(
+    ("says", "code", "message"),
+    [
+        (b"", 1, "does not answer: it takes connections and says nothing"),
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n", 2, "is no Dask scheduler"),  # its first 8 bytes are a length, for Dask
+        (bytes(64), 2, "is no Dask scheduler"),
+    ],
+    ids=["silence", "ssh", "zeros"],
+)
+def test_someone_else_at_the_address(says: bytes, code: int, message: str, path: Path) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler(says)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = Command(path, f"tcp://127.0.0.1:{server.server_address[1]}").end()
+        server.shutdown()
+    assert done.code == code
+    assert message in done.error
+    assert "hint: " in done.error
 
 
 @pytest.mark.parametrize(
