@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from lkcloud.disk import BLOCK, Disk, open_disk
-from lkcloud.provider import Run
+from lkcloud.provider import Blob, Run
 from lkcloud.transfer.journal import Journal
+from lkcloud_azure.sandbox import AzureStandIn
+from lkcloud_azure.session import Session
 from tests.azure.diagnosing import doctor, healthy, mender
+from tests.azure.imaging import make_definition, make_gallery, put_disk, tiny_disk
 from tests.azure.pushing import DiskMaker, noise
 from tests.azure_standin import azure, connected, serving_azure, session
 
@@ -20,6 +23,20 @@ __all__ = ["azure", "connected", "doctor", "healthy", "mender", "serving_azure",
 def run() -> Iterator[Run]:
     with Journal.open() as journal:
         yield Run(journal)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    with tiny_disk(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def blob(azure: AzureStandIn, session: Session) -> Blob:
+    """Return the upload of a disk, with the definition of an image in a gallery to make a version of it in."""
+    make_gallery(session)
+    make_definition(session)
+    return put_disk(azure)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from lkcloud.disk import Disk, open_disk
 from lkcloud.disk.inspect import inspect
@@ -109,6 +110,15 @@ def registered(
 ) -> Image:
     """Register as `Azure.register` does, with the session that there is."""
     return register(session, options_of(**options), source_of(disk, name=name, digest=digest), blob, run)
+
+
+def registered_version(session: Session, disk: Disk, blob: Blob, run: Run, **options: Any) -> Image:
+    """Register in the gallery that `make_gallery` makes."""
+    return registered(session, disk, blob, run, gallery="gal", **options)
+
+
+def shown_version(session: Session, number: str = "1.0.0", name: str = "image") -> Any:
+    return session.compute.gallery_image_versions.get(GROUP, "gal", name, number)
 
 
 def hold_image(

@@ -2,8 +2,7 @@
 """What stands in the way is told before a byte travels, and nothing is made to find out."""
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -19,19 +18,12 @@ from lkcloud_azure.sandbox.cloud import LOCATION, SUBSCRIPTION, Group
 from lkcloud_azure.sandbox.errors import ApiError
 from lkcloud_azure.sandbox.storage_account import StorageAccount
 from lkcloud_azure.session import Session
-from tests.azure.imaging import tiny_disk
 from tests.azure.pushing import counted, options_of, others, refuse, source_of, upload
 
 Look = Callable[..., list[Finding]]
 
 GALLERY = {"gallery": "images", "create_gallery": True}
 BLOB = {"method": "blob"}
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    with tiny_disk(tmp_path) as opened:
-        yield opened
 
 
 @pytest.fixture

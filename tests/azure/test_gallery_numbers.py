@@ -2,9 +2,7 @@
 """Gallery image versions: their numbers, whoever else makes one, and a making that is stopped or fails."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -30,35 +28,14 @@ from tests.azure.imaging import (
     open_disk_for_reading,
     options_of,
     put_disk,
-    registered,
+    registered_version,
+    shown_version,
     source_of,
-    tiny_disk,
     wait_for,
 )
 from tests.azure.pushing import Noting, counted, lose_answers, once, refuse
 
 PUT = "GalleryImageVersions.CreateOrUpdate"
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    with tiny_disk(tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def blob(azure: AzureStandIn, session: Session) -> Blob:
-    make_gallery(session)
-    make_definition(session)
-    return put_disk(azure)
-
-
-def version(session: Session, disk: Disk, blob: Blob, run: Run, **options: Any) -> Image:
-    return registered(session, disk, blob, run, gallery="gal", **options)
-
-
-def shown(session: Session, number: str = "1.0.0", name: str = "image") -> Any:
-    return session.compute.gallery_image_versions.get(GROUP, "gal", name, number)
 
 
 def numbers(session: Session, name: str = "image") -> list[str]:
@@ -70,26 +47,26 @@ def test_the_default_number_is_one_above_the_highest(
 ) -> None:
     for number in ("1.0.0", "0.99.99", "1.10.9", "1.9.12"):
         hold_version(azure, number, name="other", digest=OTHER_DIGEST)
-    assert version(session, disk, blob, run).id.endswith("/versions/1.10.10")
+    assert registered_version(session, disk, blob, run).id.endswith("/versions/1.10.10")
 
 
 def test_a_number_is_written_as_azure_writes_it(session: Session, disk: Disk, blob: Blob, run: Run) -> None:
-    assert version(session, disk, blob, run, gallery_version="01.002.3").id.endswith("/versions/1.2.3")
+    assert registered_version(session, disk, blob, run, gallery_version="01.002.3").id.endswith("/versions/1.2.3")
 
 
 def test_there_is_a_highest_number(azure: AzureStandIn, session: Session, disk: Disk, blob: Blob, run: Run) -> None:
     hold_version(azure, "1.0.2147483647", name="other")
     with pytest.raises(UsageError, match=r"no patch above version 1\.0\.2147483647") as raised:
-        version(session, disk, blob, run)
+        registered_version(session, disk, blob, run)
     assert "--gallery-version" in raised.value.hint
 
 
 def test_again_gives_the_same_version_whatever_number_is_asked_for(
     azure: AzureStandIn, session: Session, disk: Disk, blob: Blob, run: Run
 ) -> None:
-    first = version(session, disk, blob, run, keep_upload=True)
-    assert version(session, disk, blob, run, keep_upload=True) == first
-    assert version(session, disk, blob, run, gallery_version="7.0.0") == first
+    first = registered_version(session, disk, blob, run, keep_upload=True)
+    assert registered_version(session, disk, blob, run, keep_upload=True) == first
+    assert registered_version(session, disk, blob, run, gallery_version="7.0.0") == first
     assert counted(azure, PUT) == 1
 
 
@@ -99,10 +76,10 @@ def test_a_number_that_another_image_has_is_a_conflict(
     hold_version(azure, "1.2.3", name="other")
     hold_version(azure, "1.2.4", name="")
     with pytest.raises(Conflict, match=r"version 1\.2\.3 of image is other") as raised:
-        version(session, disk, blob, run, gallery_version="1.2.3")
+        registered_version(session, disk, blob, run, gallery_version="1.2.3")
     assert "--gallery-version" in raised.value.hint
     with pytest.raises(Conflict, match="that lkcloud did not make"):
-        version(session, disk, blob, run, gallery_version="1.2.4")
+        registered_version(session, disk, blob, run, gallery_version="1.2.4")
     assert counted(azure, PUT) == 0
 
 
@@ -126,7 +103,7 @@ def test_a_name_with_other_content_is_a_conflict(
 ) -> None:
     hold_version(azure, "1.0.0", digest=OTHER_DIGEST)
     with pytest.raises(Conflict, match="other content") as raised:
-        version(session, disk, blob, run)
+        registered_version(session, disk, blob, run)
     assert "--replace" in raised.value.hint
     assert is_there(azure, blob)
 
@@ -136,9 +113,9 @@ def test_a_number_that_is_taken_meanwhile_is_given_up(
 ) -> None:
     """A PUT of a version that is there would change it: Azure refuses to change what it is made of."""
     once(azure, "before", PUT, lambda: hold_version(azure, "1.0.0", name="other", digest=OTHER_DIGEST))
-    image = version(session, disk, blob, run)
+    image = registered_version(session, disk, blob, run)
     assert image.id.endswith("/versions/1.0.1")
-    assert dict(shown(session, "1.0.0").tags) == naming.tags_of("other", OTHER_DIGEST)
+    assert dict(shown_version(session, "1.0.0").tags) == naming.tags_of("other", OTHER_DIGEST)
 
 
 def test_a_chosen_number_that_is_taken_meanwhile_is_a_conflict(
@@ -146,7 +123,7 @@ def test_a_chosen_number_that_is_taken_meanwhile_is_a_conflict(
 ) -> None:
     once(azure, "before", PUT, lambda: hold_version(azure, "1.0.0", name="other", digest=OTHER_DIGEST))
     with pytest.raises(Conflict, match=r"version 1\.0\.0 of image is other"):
-        version(session, disk, blob, run, gallery_version="1.0.0")
+        registered_version(session, disk, blob, run, gallery_version="1.0.0")
 
 
 def test_two_runs_of_one_image_make_one_version(
@@ -163,9 +140,11 @@ def test_two_runs_of_one_image_make_one_version(
     azure.traffic.hooks.append(together)  # type: ignore[arg-type]  # it answers nothing
     azure.windows.version = 0.3
     made: list[str] = []
-    thread = threading.Thread(target=lambda: made.append(version(session, disk, blob, run, keep_upload=True).id))
+    thread = threading.Thread(
+        target=lambda: made.append(registered_version(session, disk, blob, run, keep_upload=True).id)
+    )
     thread.start()
-    made.append(version(session, disk, blob, run, keep_upload=True).id)
+    made.append(registered_version(session, disk, blob, run, keep_upload=True).id)
     thread.join()
     assert made[0] == made[1]
     assert numbers(session) == ["1.0.0"]
@@ -188,11 +167,11 @@ def test_two_images_at_once_get_two_numbers(
 
     def push_other() -> None:
         given = {"name": "other", "digest": OTHER_DIGEST, "definition": "image"}
-        made.append(version(session, disk, other, run, **given))
+        made.append(registered_version(session, disk, other, run, **given))
 
     thread = threading.Thread(target=push_other)
     thread.start()
-    made.append(version(session, disk, blob, run))
+    made.append(registered_version(session, disk, blob, run))
     thread.join()
     assert sorted(image.id[-5:] for image in made) == ["1.0.0", "1.0.1"]
     assert {image.name for image in made} == {"image", "other"}
@@ -206,14 +185,14 @@ def test_a_lost_answer_makes_one_version(
     operation: str, azure: AzureStandIn, session: Session, disk: Disk, blob: Blob, run: Run
 ) -> None:
     lose_answers(azure, operation)
-    assert version(session, disk, blob, run).ready
+    assert registered_version(session, disk, blob, run).ready
     assert numbers(session) == ["1.0.0"]
 
 
 def test_throttles_are_waited_out(azure: AzureStandIn, session: Session, disk: Disk, blob: Blob, run: Run) -> None:
     azure.traffic.throttle(PUT, 2)
     azure.traffic.throttle("GalleryImageVersions.ListByGalleryImage", 1)
-    assert version(session, disk, blob, run).ready
+    assert registered_version(session, disk, blob, run).ready
     assert numbers(session) == ["1.0.0"]
 
 
@@ -222,11 +201,11 @@ def test_ctrl_c_leaves_the_making_and_the_next_run_goes_on_with_it(
 ) -> None:
     azure.windows.version = 0.5
     with pytest.raises(KeyboardInterrupt):
-        version(session, disk, blob, Run(run.journal, Interrupting()))
+        registered_version(session, disk, blob, Run(run.journal, Interrupting()))
     found = images.find(session, options_of(gallery="gal"), "image")
     assert found is not None
     assert (found.state, found.ready) == ("Creating", False)
-    assert version(session, disk, blob, run).ready
+    assert registered_version(session, disk, blob, run).ready
     assert counted(azure, PUT) == 1
 
 
@@ -235,9 +214,9 @@ def test_another_machine_waits_without_the_journal(
 ) -> None:
     azure.windows.version = 0.5
     with pytest.raises(KeyboardInterrupt):
-        version(session, disk, blob, Run(run.journal, Interrupting()))
+        registered_version(session, disk, blob, Run(run.journal, Interrupting()))
     with Journal.open(tmp_path / "other" / "journal.db") as journal:
-        assert version(session, disk, blob, Run(journal)).ready
+        assert registered_version(session, disk, blob, Run(journal)).ready
     assert counted(azure, PUT) == 1
 
 
@@ -246,11 +225,11 @@ def test_a_failed_version_is_removed_and_made_again_with_the_reason_told(
 ) -> None:
     open_disk_for_reading(session, blob)
     with pytest.raises(KeyboardInterrupt):
-        version(session, disk, blob, Run(run.journal, Interrupting()))
-    wait_for(lambda: shown(session).properties.provisioning_state == "Failed")
+        registered_version(session, disk, blob, Run(run.journal, Interrupting()))
+    wait_for(lambda: shown_version(session).properties.provisioning_state == "Failed")
     close_disk(session, blob)
     noting = Noting()
-    assert version(session, disk, blob, Run(run.journal, noting)).ready
+    assert registered_version(session, disk, blob, Run(run.journal, noting)).ready
     [warning] = noting.warnings
     assert "internal execution error" in warning
     assert counted(azure, "GalleryImageVersions.Delete") == 1
@@ -262,7 +241,7 @@ def test_a_version_that_fails_twice_is_told(
 ) -> None:
     open_disk_for_reading(session, blob)
     with pytest.raises(Refused, match="internal execution error"):
-        version(session, disk, blob, run)
+        registered_version(session, disk, blob, run)
     assert numbers(session) == []
     assert counted(azure, PUT) == 2
     assert is_there(azure, blob)
@@ -274,7 +253,7 @@ def test_a_version_that_was_in_use_when_it_failed_stays(
     """A change can fail as well as a making; what `latest` leads to is not ours to take away."""
     hold_version(azure, "1.0.0", state="Failed", excluded=False)
     with pytest.raises(Refused, match="`latest` may lead to") as raised:
-        version(session, disk, blob, run)
+        registered_version(session, disk, blob, run)
     assert "lkcloud delete azure" in raised.value.hint
     assert numbers(session) == ["1.0.0"]
 
@@ -285,7 +264,7 @@ def test_a_version_that_is_marked_for_deletion_is_waited_for(
     old = hold_version(azure, "1.0.0", state="Deleting")
     timer = threading.Timer(0.3, azure.holdings.forget, [old])
     timer.start()
-    assert version(session, disk, blob, run, gallery_version="1.0.0").ready
+    assert registered_version(session, disk, blob, run, gallery_version="1.0.0").ready
     timer.join()
 
 
@@ -295,7 +274,7 @@ def test_a_chosen_number_on_its_way_out_is_waited_for(
     old = hold_version(azure, "1.0.0", name="other", state="Deleting")
     timer = threading.Timer(0.3, azure.holdings.forget, [old])
     timer.start()
-    assert version(session, disk, blob, run, gallery_version="1.0.0").id.endswith("/1.0.0")
+    assert registered_version(session, disk, blob, run, gallery_version="1.0.0").id.endswith("/1.0.0")
     timer.join()
 
 
@@ -304,7 +283,7 @@ def test_one_that_is_being_updated_can_be_used(
 ) -> None:
     """Copied to another region, it is where it was all the same; a new one is not made, nor is it waited for."""
     held = hold_version(azure, "1.0.0", state="Updating")
-    assert version(session, disk, blob, run).ready
+    assert registered_version(session, disk, blob, run).ready
     held.regions[0].state = "Replicating"
     found = images.find(session, options_of(gallery="gal"), "image")
     assert found is not None
@@ -320,7 +299,7 @@ def test_the_time_limit_leaves_the_copies_at_work(
     with pytest.raises(Unreachable, match="not done") as raised:
         register(session, short, source_of(disk), blob, run)
     assert "--image-timeout" in raised.value.hint
-    assert version(session, disk, blob, run).ready
+    assert registered_version(session, disk, blob, run).ready
     assert counted(azure, PUT) == 1
 
 
@@ -330,7 +309,7 @@ def test_a_quota_is_told_and_not_asked_for_again(
     said = "Operation could not be completed as it results in exceeding the approved quota of versions."
     refuse(azure, PUT, ApiError(409, "OperationNotAllowed", said))
     with pytest.raises(Refused, match="quota"):
-        version(session, disk, blob, run)
+        registered_version(session, disk, blob, run)
     assert counted(azure, PUT) == 1
 
 
@@ -338,4 +317,4 @@ def test_a_disk_of_another_generation_is_told(azure: AzureStandIn, session: Sess
     make_gallery(session)
     make_definition(session)
     with pytest.raises(UsageError, match="different Hypervisor generation"):
-        version(session, disk, put_disk(azure, generation="V1"), run)
+        registered_version(session, disk, put_disk(azure, generation="V1"), run)

@@ -5,7 +5,6 @@ import base64
 import struct
 import subprocess
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 
 from lkcloud.disk import Disk
 from lkcloud.errors import NotFound, UsageError
-from lkcloud.provider import Blob, Image, Run
+from lkcloud.provider import Blob, Run
 from lkcloud_azure import images, naming
 from lkcloud_azure.options import region_name
 from lkcloud_azure.register import register
@@ -32,9 +31,9 @@ from tests.azure.imaging import (
     options_of,
     put_blob,
     put_disk,
-    registered,
+    registered_version,
+    shown_version,
     source_of,
-    tiny_disk,
 )
 from tests.azure.pushing import Noting, blobs, counted
 
@@ -42,27 +41,6 @@ KEY = (
     "/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09590/resourceGroups/lkcloud/providers/Microsoft.Compute"
     "/diskEncryptionSets/keys"
 )
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    with tiny_disk(tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def blob(azure: AzureStandIn, session: Session) -> Blob:
-    make_gallery(session)
-    make_definition(session)
-    return put_disk(azure)
-
-
-def version(session: Session, disk: Disk, blob: Blob, run: Run, **options: Any) -> Image:
-    return registered(session, disk, blob, run, gallery="gal", **options)
-
-
-def shown(session: Session, number: str = "1.0.0", name: str = "image") -> Any:
-    return session.compute.gallery_image_versions.get(GROUP, "gal", name, number)
 
 
 def regions(found: Any) -> list[tuple[str, int, str]]:
@@ -74,7 +52,7 @@ def regions(found: Any) -> list[tuple[str, int, str]]:
 def test_a_version_with_nothing_left_to_defaults(
     azure: AzureStandIn, session: Session, disk: Disk, blob: Blob, run: Run
 ) -> None:
-    image = version(session, disk, blob, run, tag=("team=os",))
+    image = registered_version(session, disk, blob, run, tag=("team=os",))
     compute = f"/subscriptions/{session.subscription}/resourceGroups/lkcloud/providers/Microsoft.Compute"
     assert image.id == f"{compute}/galleries/gal/images/image/versions/1.0.0"
     assert (image.name, image.kind, image.family, image.account) == (
@@ -87,7 +65,7 @@ def test_a_version_with_nothing_left_to_defaults(
     assert image.digest == DIGEST
     assert image.created is not None
     assert abs(datetime.now(UTC) - image.created) < timedelta(minutes=5)
-    found = shown(session)
+    found = shown_version(session)
     assert found.tags == {"team": "os", **naming.tags_of("image", DIGEST)}
     publishing = found.properties.publishing_profile
     assert publishing.exclude_from_latest
@@ -108,7 +86,7 @@ def test_gallery_and_definition_are_made_where_asked_for(
 ) -> None:
     noting = Noting()
     blob = put_disk(azure)
-    image = version(session, disk, blob, Run(run.journal, noting), create_gallery=True, definition="my-os")
+    image = registered_version(session, disk, blob, Run(run.journal, noting), create_gallery=True, definition="my-os")
     assert image.id.endswith("/galleries/gal/images/my-os/versions/1.0.0")
     assert (image.name, image.family) == ("image", "my-os")
     assert noting.notes == ["made the gallery gal", "made the image definition my-os"]
@@ -117,7 +95,7 @@ def test_gallery_and_definition_are_made_where_asked_for(
 def test_no_gallery_no_version(azure: AzureStandIn, session: Session, disk: Disk, run: Run) -> None:
     blob = put_disk(azure)
     with pytest.raises(NotFound, match="no gallery gal"):
-        version(session, disk, blob, run)
+        registered_version(session, disk, blob, run)
     assert is_there(azure, blob)
 
 
@@ -125,7 +103,7 @@ def test_every_option_reaches_the_version(azure: AzureStandIn, session: Session,
     make_gallery(session)
     blob = put_disk(azure)
     ends = datetime.now(UTC).replace(microsecond=0) + timedelta(days=365)
-    version(
+    registered_version(
         session,
         disk,
         blob,
@@ -138,7 +116,7 @@ def test_every_option_reaches_the_version(azure: AzureStandIn, session: Session,
         end_of_life=ends,
         latest=True,
     )
-    found = shown(session, "3.2.1")
+    found = shown_version(session, "3.2.1")
     publishing = found.properties.publishing_profile
     assert regions(found) == [
         ("eastus", 3, "Premium_LRS"),
@@ -150,23 +128,25 @@ def test_every_option_reaches_the_version(azure: AzureStandIn, session: Session,
 
 
 def test_the_own_region_is_always_one(azure: AzureStandIn, session: Session, disk: Disk, blob: Blob, run: Run) -> None:
-    version(session, disk, blob, run, target_region=("eastus",))
-    assert [region[0] for region in regions(shown(session))] == ["westeurope", "eastus"]
+    registered_version(session, disk, blob, run, target_region=("eastus",))
+    assert [region[0] for region in regions(shown_version(session))] == ["westeurope", "eastus"]
 
 
 def test_a_shallow_version(session: Session, disk: Disk, blob: Blob, run: Run) -> None:
-    version(session, disk, blob, run, replication_mode="Shallow")
-    assert shown(session).properties.publishing_profile.replication_mode == "Shallow"
+    registered_version(session, disk, blob, run, replication_mode="Shallow")
+    assert shown_version(session).properties.publishing_profile.replication_mode == "Shallow"
 
 
 def test_an_end_of_life_without_a_zone_is_in_utc(session: Session, disk: Disk, blob: Blob, run: Run) -> None:
-    version(session, disk, blob, run, end_of_life=datetime(2099, 1, 2, 3, 4, 5))
-    assert shown(session).properties.publishing_profile.end_of_life_date == datetime(2099, 1, 2, 3, 4, 5, tzinfo=UTC)
+    registered_version(session, disk, blob, run, end_of_life=datetime(2099, 1, 2, 3, 4, 5))
+    assert shown_version(session).properties.publishing_profile.end_of_life_date == datetime(
+        2099, 1, 2, 3, 4, 5, tzinfo=UTC
+    )
 
 
 def test_a_key_of_ones_own_in_each_region(session: Session, disk: Disk, blob: Blob, run: Run) -> None:
-    version(session, disk, blob, run, disk_encryption_set=KEY)
-    [region] = shown(session).properties.publishing_profile.target_regions
+    registered_version(session, disk, blob, run, disk_encryption_set=KEY)
+    [region] = shown_version(session).properties.publishing_profile.target_regions
     assert region.encryption.os_disk_image.disk_encryption_set_id == KEY
 
 
@@ -178,7 +158,7 @@ def test_a_version_of_a_page_blob_names_its_account(
     blob = put_blob(session, azure)
     image = register(session, account_options(gallery="gal"), source_of(disk), blob, run)
     assert image.ready
-    source = shown(session).properties.storage_profile.os_disk_image.source
+    source = shown_version(session).properties.storage_profile.os_disk_image.source
     assert source.uri == blob.id
     assert source.storage_account_id.endswith("/providers/Microsoft.Storage/storageAccounts/lkcloudsandbox")
     assert blobs(azure) == []
@@ -194,7 +174,7 @@ def test_secure_boot_keys(session: Session, azure: AzureStandIn, disk: Disk, run
     blob = put_blob(session, azure)
     options = account_options(gallery="gal", signature_db=(tmp_path / "db.der",), revoked_db=(tmp_path / "dbx",))
     register(session, options, source_of(disk), blob, run)
-    settings = shown(session).properties.security_profile.uefi_settings
+    settings = shown_version(session).properties.security_profile.uefi_settings
     assert settings.signature_template_names == ["MicrosoftUefiCertificateAuthorityTemplate"]
     certificate = base64.b64encode((tmp_path / "db.der").read_bytes()).decode()
     assert [(key.type, key.value) for key in settings.additional_signatures.db] == [("x509", [certificate])]
@@ -209,9 +189,9 @@ def test_a_disk_becomes_a_version_for_trusted_launch_by_a_managed_image(
     make_gallery(session)
     make_definition(session, features={"SecurityType": security})
     blob = put_disk(azure)
-    image = version(session, disk, blob, run)
+    image = registered_version(session, disk, blob, run)
     assert image.ready
-    source = shown(session).properties.storage_profile.source
+    source = shown_version(session).properties.storage_profile.source
     assert source.id.endswith(f"/images/{naming.upload_name('image', DIGEST)}")
     assert list(session.compute.images.list_by_resource_group(GROUP)) == []
     assert not is_there(azure, blob)
@@ -223,7 +203,7 @@ def test_arm64_for_trusted_launch_is_left_to_azure(azure: AzureStandIn, session:
     make_definition(session, architecture="Arm64", features={"SecurityType": "TrustedLaunchSupported"})
     blob = put_disk(azure)
     with pytest.raises(UsageError, match="not supported for the source") as raised:
-        version(session, disk, blob, run, architecture="Arm64")
+        registered_version(session, disk, blob, run, architecture="Arm64")
     assert "--method blob" in raised.value.hint
     assert is_there(azure, blob)
     assert counted(azure, "Images.CreateOrUpdate") == 0
@@ -235,8 +215,8 @@ def test_an_interrupted_step_goes_on(azure: AzureStandIn, session: Session, disk
     blob = put_disk(azure)
     azure.windows.image = 0.4
     with pytest.raises(KeyboardInterrupt):
-        version(session, disk, blob, Run(run.journal, Interrupting()))
+        registered_version(session, disk, blob, Run(run.journal, Interrupting()))
     assert images.every(session, options_of(gallery="gal")) == []
-    assert version(session, disk, blob, run).ready
+    assert registered_version(session, disk, blob, run).ready
     assert counted(azure, "Images.CreateOrUpdate") == 1
     assert list(session.compute.images.list_by_resource_group(GROUP)) == []

@@ -2,7 +2,6 @@
 """Managed images: made once, with all that the options say, whatever happens; the upload goes when it is done with."""
 
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,6 @@ from tests.azure.imaging import (
     put_disk,
     registered,
     source_of,
-    tiny_disk,
     wait_for,
 )
 from tests.azure.pushing import Noting, blobs, counted, lose_answers, once, refuse
@@ -47,12 +45,6 @@ KEY = (
     "/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09590/resourceGroups/lkcloud/providers/Microsoft.Compute"
     "/diskEncryptionSets/keys"
 )
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    with tiny_disk(tmp_path) as opened:
-        yield opened
 
 
 @pytest.fixture

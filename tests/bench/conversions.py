@@ -8,11 +8,11 @@ from contests import LKCLOUD, MIB, Contest, Contestant, script
 from disks import GIB, TestDisk
 from peers import Peers
 
-QEMU_IMG = "qemu-img convert"
+PEER = "qemu-img convert"
 WAIT = ("-t", "writeback")
 """What makes qemu-img wait until the file is on the disk."""
 
-FLUSHED = f"{QEMU_IMG} {' '.join(WAIT)}"
+FLUSHED = f"{PEER} {' '.join(WAIT)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,6 @@ def contest(name: str, disk: TestDisk, peers: Peers) -> Contest:
 
         return Contestant(name, command if peers.qemu_img else None, wanted.rounds)
 
-    contestants = (Contestant(LKCLOUD, own), qemu(QEMU_IMG), qemu(FLUSHED, *WAIT))
+    contestants = (Contestant(LKCLOUD, own), qemu(PEER), qemu(FLUSHED, *WAIT))
     title = f"{wanted.title}, sparse disk of {disk.size / GIB:.0f} GiB"
     return Contest(name, title, contestants, amount=disk.data / MIB, unit="MiB of data", output=output)

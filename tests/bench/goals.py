@@ -160,7 +160,7 @@ GOALS += (_fixed_vhd("dense"), _fixed_vhd("sparse"))
 
 def _converted(contest: str, wall: float, size: float) -> tuple[Goal, Goal]:
     """Return the goals of one of the image formats, both to what qemu-img does."""
-    peer, what = conversions.QEMU_IMG, conversions.CONVERSIONS[contest].title
+    peer, what = conversions.PEER, conversions.CONVERSIONS[contest].title
     return (
         Goal(f"{what}, wall time to that of qemu-img", wall, False, lambda m: m.wall_ratio(contest, peer)),
         Goal(f"{what}, size to that of qemu-img", size, False, lambda m: m.written_ratio(contest, peer)),
