@@ -32,7 +32,7 @@ from lkcloud_azure.upload import upload
 _NPM = Path(__file__).resolve().parents[2] / ".cache/npm/node_modules/.bin/azcopy"
 AZCOPY = str(_NPM) if _NPM.exists() else shutil.which("azcopy")
 
-pytestmark = pytest.mark.skipif(AZCOPY is None, reason="azcopy is not installed: make setup, with npm")
+pytestmark = pytest.mark.skipif(AZCOPY is None, reason="azcopy is not installed: tests/packages.sh npm installs it")
 
 
 @pytest.fixture

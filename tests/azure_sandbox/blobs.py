@@ -148,7 +148,7 @@ def serving_azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served
         with serving(Azurite, tmp_path_factory.mktemp("azurite")) as served:
             yield served
     except UsageError as missing:
-        pytest.skip(f"{missing.message}: npm install --prefix .cache/npm azurite@3.35.0")
+        pytest.skip(f"{missing.message}: tests/packages.sh npm installs it")
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def program() -> Path:
     try:
         return find_program()
     except UsageError as missing:
-        pytest.skip(f"{missing.message}: npm install --prefix .cache/npm azurite@3.35.0")
+        pytest.skip(f"{missing.message}: tests/packages.sh npm installs it")
 
 
 def fresh(served: Served, size: int = MIB) -> str:

@@ -162,7 +162,7 @@ def without_azurite() -> str:
     """Return why Azurite cannot run, "" if it can."""
     if shutil.which("node") is None:
         return "Node.js is not installed"
-    return "" if AZURITE.exists() else "Azurite is not installed: make setup, with npm"
+    return "" if AZURITE.exists() else "Azurite is not installed: tests/packages.sh npm installs it"
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 PINNED = Path(__file__).with_name("peers.txt")
 NPM = Path(__file__).resolve().parents[2] / ".cache/npm/node_modules/.bin"
-"""Where `make setup` puts programs of npm."""
+"""Where `tests/packages.sh npm` puts programs."""
 
 
 @dataclass(frozen=True, slots=True)
