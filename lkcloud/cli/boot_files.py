@@ -47,7 +47,6 @@ def wanted(initrd: list[Path], cmdline: str | None, boots_by: Starting | None) -
     """Return what the flags say; None if they say nothing."""
     if not initrd and cmdline is None and boots_by is None:
         return None  # a disk needs nothing of what this imports
-    from lkcloud.disk.assemble.order import FIRMWARE, Wanted
+    from lkcloud.disk.assemble.order import Wanted
 
-    chosen = None if boots_by is None else FIRMWARE if boots_by == "both" else (boots_by,)
-    return Wanted(tuple(initrd) or None, cmdline, chosen)
+    return Wanted.said(initrd, cmdline, boots_by)

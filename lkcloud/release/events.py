@@ -182,7 +182,7 @@ class JobReporter:
 
     def warn(self, text: str) -> None:
         """Tell something that may need care."""
-        self._say("warning", in_file(text, self._cloud) if self._cloud else text)
+        self._say("warning", in_file(text, self._cloud))
 
     def console(self, text: str) -> None:
         """Pass on a line of a serial console."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hints that speak of flags of `lkcloud push`, in the words of a release file."""
+"""Texts that speak of flags of `lkcloud push`, in the words of a release file."""
 
 import re
 
@@ -12,18 +12,21 @@ _PLACES = {
     "expect": "expect",
     "timeout": "timeout",
     "test": "test",
+    "initrd": "initrd",
+    "cmdline": "cmdline",
+    "boots_by": "boots_by",
 }
-"""Flags of a push that are no options of a cloud, and what says the same of a target."""
+"""Flags of a push that are no options of a cloud, and what says the same of a target or an image."""
 
 _FLAG = re.compile(r"`[^`]*`|\b(?:lkcloud|aws|az|gcloud|gsutil) [a-z-]+ [^;,()]*|--(?P<flag>[a-z][a-z-]*[a-z])")
 """A flag, or a command, which stays as it is."""
 
 
-def in_file(hint: str, cloud: str) -> str:
-    """Return HINT, which is about a target on CLOUD, with keys of the release file for flags that it has no use for."""
-    if "--" not in hint:
-        return hint
-    options = registry.options_of(registry.load(cloud)).model_fields
+def in_file(text: str, cloud: str = "") -> str:
+    """Return TEXT, which is about a target on CLOUD or about an image, with keys of the file for flags of a push."""
+    if "--" not in text:
+        return text
+    options = registry.options_of(registry.load(cloud)).model_fields if cloud else {}
 
     def put(match: re.Match[str]) -> str:
         flag = match["flag"]
@@ -32,4 +35,4 @@ def in_file(hint: str, cloud: str) -> str:
             return f"`{key}`"
         return f"`{_PLACES[key]}`" if key in _PLACES else match[0]
 
-    return _FLAG.sub(put, hint)
+    return _FLAG.sub(put, text)

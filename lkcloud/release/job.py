@@ -10,11 +10,13 @@ from pydantic import ValidationError
 
 from lkcloud import registry
 from lkcloud.boot import Expectation
-from lkcloud.disk import open_disk
+from lkcloud.disk.assemble.order import Wanted
 from lkcloud.disk.inspect import inspect
 from lkcloud.disk.objects import is_url
 from lkcloud.errors import LkcloudError, UnusableImage, UsageError
 from lkcloud.provider import Meaning
+from lkcloud.release.hints import in_file
+from lkcloud.release.image_file import ImageFile
 from lkcloud.release.model import BootTest, Source, Target
 from lkcloud.release.reading import Location, ReleaseFile
 from lkcloud.release.templates import UnknownWord, filled, filled_all
@@ -34,8 +36,7 @@ class Job:
     target: str
     image: str
     cloud: str
-    file: str
-    """An absolute path or a URL."""
+    file: ImageFile
     name: str
     description: str
     architecture: str
@@ -65,7 +66,7 @@ class _Disk:
     """A disk of the release, where it is and what its architecture is."""
 
     source: Source
-    file: str
+    file: ImageFile
     architecture: str
 
 
@@ -77,19 +78,19 @@ class UnusableSource(UnusableImage):
         self.image = image
 
 
-Look = Callable[[Mapping[str, str]], Mapping[str, str]]
+Look = Callable[[Mapping[str, ImageFile]], Mapping[str, str]]
 """Looks at disks, given by the ids of their images, and returns their architectures, "" where a disk does not tell.
 
 Raises UnusableSource for one that cannot be opened.
 """
 
 
-def look_here(files: Mapping[str, str]) -> Mapping[str, str]:
+def look_here(files: Mapping[str, ImageFile]) -> Mapping[str, str]:
     """Look at disks in this process; see `Look`."""
     found = {}
     for image, file in files.items():
         try:
-            with open_disk(file) as disk:
+            with file.open() as disk:
                 found[image] = inspect(disk).architecture or ""
         except (UnusableImage, UsageError) as error:
             raise UnusableSource(image, error) from error
@@ -119,7 +120,7 @@ def jobs(
         architectures = look(files)
     except UnusableSource as error:
         index = next(number for number, source in enumerate(release.images) if source.id == error.image)
-        raise file.error(("images", index, "file"), error.message, error.hint) from error
+        raise file.error(("images", index, "file"), in_file(error.message), in_file(error.hint)) from error
     found = (
         _job(file, number, target, _Disk(source, files[source.id], architectures[source.id]), own_account=own_account)
         for number, target, source in places
@@ -139,10 +140,18 @@ def _meant(target: Target, only: tuple[str, ...]) -> bool:
     return not only or target.cloud in only or target.label in only
 
 
-def _file(file: ReleaseFile, source: Source) -> str:
-    if is_url(source.file):
-        return source.file
-    return str(file.path.absolute().parent / source.file)  # an absolute path stays as it is
+def _file(file: ReleaseFile, source: Source) -> ImageFile:
+    folder = file.path.absolute().parent  # an absolute path stays as it is
+    for initrd in source.initrd:
+        if is_url(initrd):
+            index = file.release.images.index(source)
+            raise file.error(
+                ("images", index, "initrd"), f"{initrd} is a URL", "fetch it first: an initramfs is given by its path"
+            )
+    return ImageFile(
+        source.file if is_url(source.file) else str(folder / source.file),
+        Wanted.said([folder / initrd for initrd in source.initrd], source.cmdline, source.boots_by),
+    )
 
 
 def _job(file: ReleaseFile, number: int, target: Target, disk: _Disk, *, own_account: bool) -> Job:

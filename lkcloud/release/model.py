@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from lkcloud.boot import Expectation
+from lkcloud.disk.assemble.order import Starting
 from lkcloud.errors import UsageError
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -75,6 +76,22 @@ class Source(Entry):
     )
     description: Annotated[
         str | None, Field(description="Text that the clouds keep with it, instead of that of the release.")
+    ] = None
+    initrd: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_several, json_schema_input_type=tuple[str, ...] | str),
+        Field(description="For a kernel: the paths of its initramfs; NAME-initrd.img beside NAME-kernel if not given."),
+    ] = ()
+    cmdline: Annotated[
+        str | None,
+        Field(
+            description="For a kernel or an ISO: what the kernel is told; NAME-cmdline beside NAME-kernel, or what the "
+            "ISO's loader says, if not given."
+        ),
+    ] = None
+    boots_by: Annotated[
+        Starting | None,
+        Field(description="For a kernel or an ISO: what is to start it; both, and uefi on arm64, if not given."),
     ] = None
 
 

@@ -269,7 +269,7 @@ class Publication:
                 job, made = standing.job, standing.made
                 found[job.image] = Artifact(
                     image=job.image,
-                    file=file_name(job.file),
+                    file=file_name(job.file.path),
                     size=made.size,
                     digest=made.image.digest,
                     architecture=job.architecture,

@@ -11,13 +11,14 @@ from itertools import repeat
 
 from lkcloud import pipeline, registry
 from lkcloud.boot import boot_test
-from lkcloud.disk import Disk, open_disk
+from lkcloud.disk import Disk
 from lkcloud.disk.inspect import inspect
 from lkcloud.errors import BootFailed, Incomplete, LkcloudError, NotAuthenticated, UnusableImage, UsageError
 from lkcloud.pipeline import Plan
 from lkcloud.provider import Copies, Finding, Image, Launches, Promotes, Protects, Provider, Run, Shares, Source
 from lkcloud.release.events import JobReporter, Listener, Stopped
 from lkcloud.release.hints import in_file
+from lkcloud.release.image_file import ImageFile
 from lkcloud.release.job import Job, Look, UnusableSource
 from lkcloud.reporting import Reporter
 
@@ -81,8 +82,8 @@ class Disks:
 
     def __init__(self) -> None:
         self._opened = ExitStack()
-        self._disks: dict[str, Disk] = {}
-        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._disks: dict[ImageFile, Disk] = {}
+        self._locks: defaultdict[ImageFile, threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Lock()
 
     def __enter__(self) -> "Disks":
@@ -95,14 +96,14 @@ class Disks:
         """Close them; nobody may use one any more."""
         self._opened.close()
 
-    def open(self, file: str, reporter: Reporter) -> Disk:
+    def open(self, file: ImageFile, reporter: Reporter) -> Disk:
         """Return the disk FILE. Raises what `open_disk` raises."""
         with self._lock:
             lock = self._locks[file]
         # Fetching or unpacking an image takes long; who waits here waits for the same.
         with lock:
             if file not in self._disks:
-                self._disks[file] = self._opened.enter_context(open_disk(file, reporter=reporter))
+                self._disks[file] = self._opened.enter_context(file.open(reporter))
             return self._disks[file]
 
 
@@ -122,7 +123,7 @@ class Bench:
         """Return who takes what a job has to tell; it is asked for in the thread that does the job."""
         return JobReporter(target, image, self._listener, self._stopping, cloud=cloud)
 
-    def disk(self, file: str, reporter: JobReporter) -> Disk:
+    def disk(self, file: ImageFile, reporter: JobReporter) -> Disk:
         """Return the disk FILE. Raises what `open_disk` raises."""
         return self._disks.open(file, reporter)
 
@@ -130,13 +131,13 @@ class Bench:
 def looking(executor: Executor, bench: Bench) -> Look:
     """Return what looks at disks with the workers of EXECUTOR, all side by side."""
 
-    def look_there(files: Mapping[str, str]) -> Mapping[str, str]:
+    def look_there(files: Mapping[str, ImageFile]) -> Mapping[str, str]:
         return dict(zip(files, executor.map(look, files.keys(), files.values(), repeat(bench)), strict=True))
 
     return look_there
 
 
-def look(image: str, file: str, bench: Bench) -> str:
+def look(image: str, file: ImageFile, bench: Bench) -> str:
     """Return the architecture of the disk FILE of IMAGE, "" where it does not tell. Raises UnusableSource."""
     try:
         return inspect(bench.disk(file, bench.reporter("", image))).architecture or ""

@@ -21,10 +21,9 @@ from typing import Any
 from distributed import Reschedule, Worker, WorkerPlugin, get_worker
 
 from lkcloud.disk import Disk
-from lkcloud.disk.objects import is_url
-from lkcloud.disk.open import named_file
 from lkcloud.errors import LkcloudError, UnusableImage
 from lkcloud.release.events import JobReporter, Listener, Stopped
+from lkcloud.release.image_file import ImageFile
 from lkcloud.release.steps import Bench, Disks, Failure
 
 NAME = "lkcloud"
@@ -224,13 +223,14 @@ class _WorkersBench(Bench):
         super().__init__(listener, disks)
         self._worker = worker
 
-    def disk(self, file: str, reporter: JobReporter) -> Disk:
+    def disk(self, file: ImageFile, reporter: JobReporter) -> Disk:
         try:
             return super().disk(file, reporter)
         except UnusableImage as error:
-            if is_url(file) or named_file(file).exists():
+            missing = file.missing()
+            if missing is None:
                 raise
             raise UnusableImage(
-                f"there is no file {file} on the worker {self._worker}",
+                f"there is no file {missing} on the worker {self._worker}",
                 hint="give a path that all workers share, or the URL of an object (docs/cluster.md)",
             ) from error

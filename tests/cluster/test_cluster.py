@@ -104,6 +104,10 @@ def test_a_kernel_that_the_workers_have_and_its_initramfs_not(
     done = publish(write(UNTESTED.replace("disk.raw", str(tmp_path / "build")))).end()
     assert done.code == 2
     assert "there is no initramfs with it" in done.error
+    wanted = f"{tmp_path / 'build'}, initrd: absent.img"
+    done = publish(write(UNTESTED.replace("disk.raw", wanted))).end()
+    assert done.code == 2
+    assert f"there is no file {tmp_path / 'absent.img'} on the worker" in done.error
 
 
 def test_a_worker_that_is_nobody(

@@ -38,6 +38,12 @@ from lkcloud.release.hints import in_file
         ),
         ("gcp", "give --gallery, or --unheard-of", "give --gallery, or --unheard-of"),
         ("aws", "wait until it is available", "wait until it is available"),
+        (
+            "",
+            "name the initramfs with --initrd and what the kernel is told with --cmdline",
+            "name the initramfs with `initrd` and what the kernel is told with `cmdline`",
+        ),
+        ("", "leave out --boots-by, not --region", "leave out `boots_by`, not --region"),
     ],
 )
 def test_flags_are_keys_and_commands_stay(cloud: str, hint: str, told: str) -> None:

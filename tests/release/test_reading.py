@@ -41,7 +41,7 @@ def failure(path: Path, environment: dict[str, str] | None = None) -> UsageError
 
 def test_jobs_of_a_release(write: Write, disk: Path) -> None:
     first, second = job.jobs(reading.read(write(GOOD), {}))
-    assert (first.label, first.name, first.cloud, first.file) == ("aws/x86", "os-x86-1-10", "aws", str(disk))
+    assert (first.label, first.name, first.cloud, first.file.path) == ("aws/x86", "os-x86-1-10", "aws", str(disk))
     assert first.options == {"region": "eu-central-1", "tag": {"team": "images", "build": "1.10"}}
     assert first.test == Expectation(("login:",))
     assert first.required
@@ -76,7 +76,7 @@ def test_paths_are_relative_to_the_file(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    assert job.jobs(reading.read(write(GOOD), {}))[0].file == str(disk)
+    assert job.jobs(reading.read(write(GOOD), {}))[0].file.path == str(disk)
 
 
 def test_the_environment_is_put_in(write: Write, disk: Path) -> None:

@@ -4,11 +4,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from lkcloud.disk.inspect.facts import Firmware
 from lkcloud.disk.linux.feed import File
 
 FIRMWARE: tuple[Firmware, ...] = ("bios", "uefi")
+
+Starting = Literal["both", "uefi", "bios"]
+"""How users say what is to start a disk."""
+
+_STARTING: dict[Starting, tuple[Firmware, ...]] = {"both": FIRMWARE, "uefi": ("uefi",), "bios": ("bios",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +25,11 @@ class Wanted:
     command_line: str | None = None
     firmware: tuple[Firmware, ...] | None = None
     """What is to start it. None: UEFI, and a BIOS where the kernel is for x86-64."""
+
+    @classmethod
+    def said(cls, initrds: Sequence[Path], command_line: str | None, starting: Starting | None) -> "Wanted":
+        """Return what the words of a user come to; none, or None, says nothing."""
+        return cls(tuple(initrds) or None, command_line, _STARTING[starting] if starting else None)
 
     def __bool__(self) -> bool:
         """Whether anything is said."""
