@@ -17,7 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_JUST_MADE_NS = 60 * 1_000_000_000
+JUST_MADE_NS = 60 * 1_000_000_000
+"""How long a new folder stays even if nobody has locked it: it is locked a moment after it is there."""
+
 _NEW = ".new-"
 
 
@@ -65,8 +67,8 @@ def remove_old(folder: Path, most: int) -> None:
             used_ns = entry.stat().st_mtime_ns
             if not entry.name.startswith(_NEW):
                 kept.append((used_ns, entry))
-            elif time.time_ns() - used_ns > _JUST_MADE_NS:
-                _remove_unused(entry, entry)
+            elif time.time_ns() - used_ns > JUST_MADE_NS:
+                remove_unlocked(entry, entry)
     for _, entry in sorted(kept, reverse=True)[most:]:
         remove_unused(entry)
 
@@ -83,10 +85,10 @@ def entries(folder: Path) -> list[Path]:
 def remove_unused(entry: Path) -> None:
     """Remove ENTRY unless somebody uses it or makes it; one that is gone is no error."""
     with contextlib.suppress(FileNotFoundError):
-        _remove_unused(entry, entry if entry.name.startswith(_NEW) else next(entry.iterdir(), entry))
+        remove_unlocked(entry, entry if entry.name.startswith(_NEW) else next(entry.iterdir(), entry))
 
 
-def _remove_unused(entry: Path, locked: Path) -> None:
+def remove_unlocked(entry: Path, locked: Path) -> None:
     """Remove ENTRY unless somebody holds the lock on LOCKED."""
     with contextlib.suppress(FileNotFoundError):
         descriptor = os.open(locked, os.O_RDONLY | os.O_CLOEXEC)

@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """A folder that is there with all of its files or not at all."""
 
+import fcntl
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lkcloud.disk.assemble.pieces import whole
+from lkcloud.disk.kept import JUST_MADE_NS, remove_unlocked
 from lkcloud.disk.linux.feed import File
 from lkcloud.formats.atomic import whole_file
 from lkcloud.reporting import Meter
+
+_NEW = ".lkcloud-"
+"""What the name of a folder begins with that is being written; 16 digits follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +52,38 @@ def write_folder(
         for file in files:
             _write(folder, file, meter, check, replace=True)
         return
-    new = folder.parent / f".lkcloud-{secrets.token_hex(8)}"
-    new.mkdir()
-    try:
+    _remove_dead(folder.parent)
+    with _locked_folder(folder.parent) as new:
         for file in files:
             _write(new, file, meter, check, replace=False)
         _rename(new, folder)
+
+
+@contextmanager
+def _locked_folder(parent: Path) -> Iterator[Path]:
+    """Yield a new folder in PARENT; it is removed unless it was renamed.
+
+    The lock on it tells it from what a killed run has left. Where the file system has no locks nobody can tell, and
+    what was left stays.
+    """
+    new = parent / f"{_NEW}{secrets.token_hex(8)}"
+    new.mkdir()
+    lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        yield new
     finally:
         shutil.rmtree(new, ignore_errors=True)
+        os.close(lock)
+
+
+def _remove_dead(parent: Path) -> None:
+    """Remove the folders that killed runs have left in PARENT; what cannot be removed stays."""
+    with suppress(OSError):
+        for old in parent.glob(_NEW + 16 * "[0-9a-f]"):
+            if old.is_dir() and time.time_ns() - old.stat().st_mtime_ns > JUST_MADE_NS:
+                remove_unlocked(old, old)
 
 
 def _rename(new: Path, folder: Path) -> None:

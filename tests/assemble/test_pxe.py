@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`convert --format pxe` writes what was put in, whole or not at all, and says what cannot start over the network."""
 
+import fcntl
+import os
+import shutil
 import subprocess
 import sys
 from contextlib import AbstractContextManager
@@ -117,6 +120,37 @@ def test_a_folder_with_something_in_it_stays(build: Path, tmp_path: Path) -> Non
     write(build, net, force=True)
     assert (net / "vmlinuz").read_bytes() == Path(f"{build}-kernel").read_bytes()
     assert (net / "pxelinux.0").read_bytes() == b"theirs"
+
+
+def test_what_a_killed_run_has_left_goes_with_the_next_one(build: Path, tmp_path: Path) -> None:
+    dead, used, young, file = (tmp_path / f".lkcloud-{number:016x}" for number in range(4))
+    for folder in (dead, used, young):
+        folder.mkdir()
+        (folder / "vmlinuz").write_bytes(b"half a ker")
+    file.touch()
+    for old in (dead, used, file):
+        os.utime(old, (1e9, 1e9))
+    lock = os.open(used, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    write(build, tmp_path / "net")
+    os.close(lock)
+    assert [path.exists() for path in (dead, used, young, file)] == [False, True, True, True]
+
+
+def test_a_run_that_is_killed_before_the_folder_has_its_name(build: Path, tmp_path: Path) -> None:
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("needs the Debian package strace")
+    # The first name that it gives is that of the disk it puts together, in the cache.
+    killed = [strace, "-f", "-qq", "-o", "/dev/null", "-e", "inject=rename:signal=KILL:when=2"]
+    convert_it = [sys.executable, "-m", "lkcloud", "convert", str(build), str(tmp_path / "net"), "--format", "pxe"]
+    assert subprocess.run([*killed, *convert_it], check=False).returncode != 0
+    [left] = tmp_path.glob(".lkcloud-*")
+    assert (left / "boot.ipxe").exists()
+    assert not (tmp_path / "net").exists()
+    os.utime(left, (1e9, 1e9))
+    write(build, tmp_path / "net")
+    assert not left.exists()
 
 
 def test_a_file_and_a_missing_folder_are_in_the_way(build: Path, tmp_path: Path) -> None:
