@@ -17,7 +17,6 @@ import pytest
 from lkcloud.disk import Disk, open_disk
 from lkcloud.disk.assemble.order import Wanted
 from lkcloud.disk.inspect import inspect
-from lkcloud.disk.inspect.facts import Firmware
 from lkcloud.disk.linux.system import look_for_linux
 from lkcloud.errors import ImageChanged, UnusableImage, UsageError
 from lkcloud.formats.convert import convert
@@ -89,25 +88,6 @@ def test_a_kernel_alone_starts_without_an_initramfs_if_that_is_meant(files: tupl
         boot = look_for_linux(disk, inspect(disk), unpack=False).boot
         assert boot is not None
         assert boot.initramfs == ()
-
-
-@pytest.mark.parametrize("firmware", ["bios", "uefi"])
-@pytest.mark.parametrize(
-    ("line", "read"),
-    [
-        ('"a=b c" d "e=f g"', '"a=b c" d "e=f g"'),
-        (" a\tb\r\n  c\n", "a b    c"),
-        ("x" * 2027, "x" * 2027),
-        ("ü=#$y;{z} #", "ü=#$y;{z} #"),
-        ("", ""),
-    ],
-)
-def test_words_of_the_command_line(tmp_path: Path, line: str, read: str, firmware: Firmware) -> None:
-    with open_disk(kernel_and_initrd(tmp_path), wanted=Wanted(command_line=line, firmware=(firmware,))) as disk:
-        boot = look_for_linux(disk, inspect(disk), unpack=False).boot
-        assert boot is not None
-        assert boot.command_line is not None
-        assert boot.command_line.text.split() == read.split()
 
 
 def test_other_partitioning_tools_find_no_fault(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ The images come from GRUB's own package and its `grub-mkimage`; what `grub-insta
 sectors come next, is written here (the offsets are those of GRUB 2's boot.S and diskboot.S), so no device is needed.
 """
 
+import re
 import shutil
 import struct
 import subprocess
@@ -30,6 +31,11 @@ _DRIVE_CHECK_AT = 0x66
 _TWO_NOPS = 0x9090
 _BLOCK_LIST_AT = 0x1F4
 _CORE_SEGMENT = 0x820
+
+_WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|$))+')
+_SAME_TO_LINUX = re.compile(r'[^"]+|"[^"]+"|[^"=]+="[^"]*"')
+"""Words whose quotes GRUB may leave out or put around all of it: next_arg() in Linux's lib/cmdline.c takes off those
+around a word or a value, and keeps all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +76,16 @@ def in_front(kernel: str) -> str:
 def configuration(kernel: str, initrds: tuple[str, ...], command_line: str) -> str:
     """Return what starts KERNEL with INITRDS, absolute paths, and COMMAND_LINE.
 
-    GRUB reads words as a shell does, and quotes for the kernel those with blanks. Raises UnusableImage for a command
-    line that cannot come through that: GRUB puts a backslash before quotes and backslashes, which the kernel keeps.
+    GRUB reads words as a shell does, and joins them anew for the kernel: those with blanks get double quotes around
+    them, and quotes and backslashes a backslash in front, which the kernel keeps (grub-core/lib/cmdline.c). So
+    `a="b c"` becomes `"a=b c"`, which is the same to the kernel. Raises UnusableImage for what would not be.
     """
-    words = _words(command_line)
+    words = _WORD.findall(command_line)
     if any(set("\\'") & set(word) for word in words):
-        raise UnusableImage(
-            "GRUB cannot give the kernel a command line with a backslash or a single quote",
-            hint="leave it out, or make a disk for UEFI alone: --boots-by uefi",
-        )
+        raise _not_passed_on("a backslash or a single quote")
+    if odd := next((word for word in words if not _SAME_TO_LINUX.fullmatch(word)), None):
+        raise _not_passed_on(f"double quotes around anything but a word or the value of a NAME=: {odd}")
+    words = [word.replace('"', "") for word in words]
     quoted = " ".join(f"'{word}'" for word in words)
     return "\n".join(
         (
@@ -94,6 +101,13 @@ def configuration(kernel: str, initrds: tuple[str, ...], command_line: str) -> s
     )
 
 
+def _not_passed_on(what: str) -> UnusableImage:
+    return UnusableImage(
+        f"GRUB cannot give the kernel a command line with {what}",
+        hint="leave it out, or make a disk for UEFI alone: --boots-by uefi",
+    )
+
+
 def _installed() -> tuple[str, Path]:
     program = next((found for name in _PROGRAMS if (found := shutil.which(name))), None)
     folder = next((one for one in FOLDERS if (one / "boot.img").is_file()), None)
@@ -104,20 +118,6 @@ def _installed() -> tuple[str, Path]:
             "--boots-by uefi",
         )
     return program, folder
-
-
-def _words(command_line: str) -> list[str]:
-    """Return the words of COMMAND_LINE as the kernel cuts it: quotes keep blanks together, and are not passed on."""
-    words, word, quoted, started = [], "", False, False
-    for letter in command_line:
-        if letter == '"':
-            quoted, started = not quoted, True
-        elif letter.isspace() and not quoted:
-            words += [word] if started else []
-            word, started = "", False
-        else:
-            word, started = word + letter, True
-    return [*words, word] if started else words
 
 
 def _core(program: str, folder: Path, partition: int) -> bytes:
