@@ -13,6 +13,8 @@ not at all, whenever a process is killed, and what a dead one has left is in one
 import errno
 import re
 import secrets
+import shlex
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,10 +105,13 @@ class Folder:
 
 
 def read(place: Path) -> Document | None:
-    """Return the document of the image or upload at PLACE, None if there is none.
+    """Return the document of the image or upload at PLACE, None if there is none, or PLACE is a symbolic link.
 
-    Raises LkcloudError for one that cannot be read, and OSError.
+    What a link leads to is somebody else's, and not ours to delete. Raises LkcloudError for a document that cannot be
+    read, and OSError.
     """
+    if place.is_symlink():
+        return None
     file = place / DOCUMENT
     try:
         return Document.model_validate_json(file.read_bytes())
@@ -117,5 +122,19 @@ def read(place: Path) -> Document | None:
         where = ".".join(map(str, first["loc"]))
         raise LkcloudError(
             f"{CLOUD}: {file} is damaged: {f'{where}: ' if where else ''}{first['msg']}",
-            hint=f"mend it, or remove the image: rm -r {place}",
+            hint=f"mend it, or remove the image: rm -r {shlex.quote(str(place))}",
         ) from error
+
+
+def damage(place: Path, document: Document) -> str:
+    """Return what is wrong with the disk of the image or upload at PLACE, as far as its size tells; "" if nothing is.
+
+    Its content is not read again, which takes as long as a push. Raises OSError.
+    """
+    try:
+        found = (place / DISK).lstat()
+    except FileNotFoundError:
+        return "missing"
+    if not stat.S_ISREG(found.st_mode):
+        return "no regular file"
+    return "" if found.st_size == document.size else f"{found.st_size} bytes, not {document.size}"

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images: found, listed, put into a family, deleted."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from lkcloud.formats.atomic import whole_file
 from lkcloud.provider import Blob, Image
-from lkcloud_qemu.folder import CLOUD, DISK, DOCUMENT, NAME, Document, Folder, read
+from lkcloud_qemu import leftovers
+from lkcloud_qemu.folder import CLOUD, DISK, DOCUMENT, NAME, Document, Folder, damage, read
 
 DISK_KIND = "file"
+AVAILABLE, DAMAGED = "available", "damaged"
+"""The states of an image; the second is that of one whose disk is not what the push has put there."""
 
 
 def find(folder: Folder, name: str) -> Image | None:
@@ -50,7 +52,7 @@ def delete(folder: Folder, image: Image) -> None:
             place.rename(doomed)
         except FileNotFoundError:
             return  # Somebody else deletes it.
-        shutil.rmtree(doomed)
+        leftovers.remove(doomed)
 
 
 def write(place: Path, document: Document) -> None:
@@ -63,6 +65,7 @@ def write(place: Path, document: Document) -> None:
 def _image(place: Path, document: Document) -> Image:
     # The folder's name counts, not the one in the document: an image is renamed with `mv`.
     region, file = str(place.parent), str(place / DISK)
+    wrong = damage(place, document)
     return Image(
         cloud=CLOUD,
         region=region,
@@ -70,10 +73,13 @@ def _image(place: Path, document: Document) -> Image:
         name=place.name,
         family=document.family,
         digest=document.digest,
-        state="available",
+        state=DAMAGED if wrong else AVAILABLE,
+        ready=not wrong,
         architecture=document.architecture,
         created=document.created,
-        blobs=(Blob(CLOUD, region, file, DISK_KIND, place.name, document.digest, "available", document.created),),
+        blobs=(
+            Blob(CLOUD, region, file, DISK_KIND, place.name, document.digest, wrong or AVAILABLE, document.created),
+        ),
         tags=tuple(sorted(_tags(document))),
     )
 

@@ -29,9 +29,13 @@ def leftovers(folder: Folder, name: str) -> Iterator[Blob]:
 
 def blob(place: Path, name: str, digest: str, kind: str = "upload") -> Blob:
     """Return what is at PLACE. It is as old as the last change of it. Raises FileNotFoundError."""
-    changed = [place.stat().st_mtime, *(file.stat().st_mtime for file in (place / DISK,) if file.exists())]
-    state = "complete" if kind == "upload" and (place / DOCUMENT).exists() else "unfinished"
-    born = datetime.fromtimestamp(max(changed), UTC)
+    changed, whole = place.lstat().st_mtime, False
+    if place.is_dir() and not place.is_symlink():
+        with suppress(FileNotFoundError):
+            changed = max(changed, (place / DISK).lstat().st_mtime)
+        whole = kind == "upload" and (place / DOCUMENT).exists()
+    state = "complete" if whole else "unfinished"
+    born = datetime.fromtimestamp(changed, UTC)
     return Blob(CLOUD, str(place.parent.parent), str(place), kind, name, digest, state, born)
 
 
@@ -47,7 +51,13 @@ def delete(folder: Folder, left: Blob) -> None:
 
 
 def remove(place: Path) -> None:
-    """Remove a folder in `.work`, the document first: what is half removed must not look whole. Raises OSError."""
+    """Remove what is at PLACE in `.work`; of a symbolic link the link, and nothing that it leads to. Raises OSError.
+
+    The document goes first: what is half removed must not look whole.
+    """
+    if place.is_symlink() or not place.is_dir():
+        place.unlink(missing_ok=True)
+        return
     (place / DOCUMENT).unlink(missing_ok=True)
     with suppress(FileNotFoundError):
         shutil.rmtree(place)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lkcloud.errors import NotFound
 from lkcloud.provider import Image, Run
 from lkcloud.sandbox.qemu import Drive, VirtualMachine
-from lkcloud_qemu.folder import CLOUD, DISK, Folder, read
+from lkcloud_qemu.folder import CLOUD, DISK, Folder, damage, read
 from lkcloud_qemu.options import LocalOptions
 
 
@@ -36,13 +36,18 @@ class LocalMachine:
 def launch(folder: Folder, options: LocalOptions, image: Image, run: Run) -> LocalMachine:
     """Start a machine; OPTIONS count before what the push has noted.
 
-    Raises UsageError if QEMU or its firmware is not installed, NotFound if the image is gone.
+    Raises UsageError if QEMU or its firmware is not installed, NotFound if the image or its disk is gone.
     """
     with folder.explained(f"starting a machine of {image.id}"), run.reporter.stage("launch") as meter:
         place = folder.image(image.id)
         document = read(place)
         if document is None:
             raise NotFound(f"{CLOUD}: there is no image {image.id} in {folder.path}", hint="see lkcloud list local")
+        if wrong := damage(place, document):
+            raise NotFound(
+                f"{CLOUD}: the image {image.id} is damaged, its disk is {wrong} ({place / DISK})",
+                hint=f"push it once more, or remove it: lkcloud delete local {image.id}",
+            )
         architecture, firmware = options.architecture or document.architecture, options.firmware or document.firmware
         home = folder.new(image.id, "machine")
         machine = LocalMachine(

@@ -12,7 +12,7 @@ from lkcloud.provider import Blob, Image, Run, Source
 from lkcloud.reporting import Meter
 from lkcloud.transfer.locks import exclusive
 from lkcloud_qemu import images, leftovers
-from lkcloud_qemu.folder import CLOUD, DISK, Document, Folder, read
+from lkcloud_qemu.folder import CLOUD, DISK, Document, Folder, damage, read
 from lkcloud_qemu.options import LocalOptions
 from lkcloud_qemu.readiness import bus_for
 
@@ -30,8 +30,9 @@ def upload(folder: Folder, options: LocalOptions, source: Source, run: Run) -> B
         folder.make()
         with exclusive(folder.work, place.name):
             document = read(place)
-            if document is None:
-                place.mkdir(exist_ok=True)
+            if document is None or damage(place, document):
+                leftovers.remove(place)
+                place.mkdir()
                 _copy_whole(source, place / DISK, meter, run)
                 document = _document(options, source)
                 images.write(place, document)
@@ -40,7 +41,7 @@ def upload(folder: Folder, options: LocalOptions, source: Source, run: Run) -> B
 
 
 def register(folder: Folder, source: Source, blob: Blob, run: Run) -> Image:
-    """Move the upload to the image's place.
+    """Move the upload to the image's place, from which an image of the same content whose disk is damaged goes.
 
     Raises Conflict if something else has come there meanwhile: a rename replaces nothing but an empty folder
     (rename(2)).
@@ -52,19 +53,37 @@ def register(folder: Folder, source: Source, blob: Blob, run: Run) -> Image:
         except OSError as error:
             existing = images.find(folder, source.name)
             if existing is not None and existing.digest == source.digest:
-                with suppress(Conflict):  # Somebody uploads the same once more, and will come here.
-                    leftovers.delete(folder, blob)
-                return existing
-            if target.exists():
+                if existing.ready:
+                    with suppress(Conflict):  # Somebody uploads the same once more, and will come here.
+                        leftovers.delete(folder, blob)
+                    return existing
+                run.reporter.note(f"{target} is made anew: its disk is {existing.blobs[0].state}")
+                _put_in_place_of_damaged(folder, place, existing)
+            elif os.path.lexists(target):
                 raise Conflict(
                     f"{CLOUD}: {target} has come to be there", hint="choose another --name, or remove that first"
                 ) from error
-            raise
+            else:
+                raise
         _flush(folder.path)
     made = images.find(folder, source.name)
     if made is None:
         raise NotFound(f"{CLOUD}: somebody has deleted {source.name} again", hint="push it once more")
     return made
+
+
+def _put_in_place_of_damaged(folder: Folder, place: Path, damaged: Image) -> None:
+    """Delete DAMAGED and move the upload at PLACE there, unless another push has done both by now."""
+    with exclusive(folder.work, place.name):
+        existing = images.find(folder, damaged.id)
+        if existing == damaged:
+            images.delete(folder, existing)
+        try:
+            place.rename(folder.image(damaged.id))
+        except OSError:
+            existing = images.find(folder, damaged.id)
+            if existing is None or not existing.ready:
+                raise
 
 
 def _document(options: LocalOptions, source: Source) -> Document:

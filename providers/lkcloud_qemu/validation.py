@@ -47,7 +47,7 @@ def check(folder: Folder, options: LocalOptions, source: Source) -> Iterator[Fin
     yield from unusable(folder)
     with folder.explained(f"looking for {source.name}"):
         place = folder.image(source.name)
-        if place.exists() and read(place) is None:
+        if os.path.lexists(place) and read(place) is None:
             yield Finding(f"{place} is there, and is no image", "choose another --name, or move it away")
     packages = missing(*options.machine(source.facts))
     if packages:

@@ -2,16 +2,19 @@
 """Images as files: what is in the folder, what is read from it, and what is left alone."""
 
 import json
+import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lkcloud import pipeline
-from lkcloud.disk import Disk
-from lkcloud.errors import LkcloudError, Refused, UsageError
+from lkcloud.disk import Disk, open_disk
+from lkcloud.errors import Conflict, LkcloudError, NotFound, Refused, UsageError
 from lkcloud.provider import Blob, Image, Run, Source
+from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud_qemu import Local, LocalOptions
 
 
@@ -73,6 +76,100 @@ def test_a_name_that_is_taken_by_something_else_is_told_before_anything_is_copie
         pipeline.push(local, disk, name="my-os", run=run)
     assert (folder / "my-os/mine").read_text() == "mine"
     assert not (folder / ".work").exists()
+
+
+def _other_size(disk: Path) -> None:
+    document = json.loads((disk.parent / "image.json").read_text())
+    (disk.parent / "image.json").write_text(json.dumps({**document, "size": 1 << 20}))
+
+
+def _folder(disk: Path) -> None:
+    disk.unlink()
+    disk.mkdir()
+
+
+def _link(disk: Path) -> None:
+    disk.symlink_to(disk.rename(disk.parents[2] / "moved.raw"))
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "missing": Path.unlink,
+    "1048576 bytes, not 67108864": lambda disk: os.truncate(disk, 1 << 20),
+    "67108865 bytes, not 67108864": lambda disk: os.truncate(disk, (64 << 20) + 1),
+    "67108864 bytes, not 1048576": _other_size,
+    "no regular file": _folder,
+    "no regular file (a link)": _link,
+}
+
+
+@pytest.mark.parametrize("wrong", DAMAGES)
+def test_an_image_without_its_disk_is_damaged_and_pushed_anew(
+    folder: Path, local: Local, path: Path, disk: Disk, image: Image, run: Run, wrong: str
+) -> None:
+    DAMAGES[wrong](folder / "my-os/disk.raw")
+    damaged = local.get("my-os")
+    assert damaged is not None
+    assert (damaged.state, damaged.ready, damaged.digest) == ("damaged", False, image.digest)
+    assert damaged.blobs[0].state == wrong.removesuffix(" (a link)")
+    assert list(local.images()) == [damaged]
+    with pytest.raises(NotFound, match=f"my-os is damaged, its disk is {damaged.blobs[0].state}"):
+        local.launch(damaged, run)
+    assert not pipeline.plan(local, disk, name="my-os", run=run).done
+    pushed = pipeline.push(local, disk, name="my-os", run=run)
+    assert (pushed.made, pushed.image.ready, pushed.image.state) == (True, True, "available")
+    assert (folder / "my-os/disk.raw").read_bytes() == path.read_bytes()
+    assert not (folder / "my-os/disk.raw").is_symlink()
+    assert list(local.leftovers("")) == []
+
+
+def test_a_damaged_image_keeps_its_name_from_other_content(
+    folder: Path, local: Local, image: Image, run: Run, tmp_path: Path
+) -> None:
+    (folder / "my-os/disk.raw").unlink()
+    write_tiny_disk(tmp_path / "other.raw", message="other")
+    with open_disk(tmp_path / "other.raw") as other:
+        with pytest.raises(Conflict, match="the name my-os is taken"):
+            pipeline.push(local, other, name="my-os", run=run)
+        assert local.find("my-os") is not None
+        assert pipeline.push(local, other, name="my-os", run=run, replacing=True).image.digest != image.digest
+
+
+def test_a_link_to_a_folder_is_no_image(folder: Path, local: Local, disk: Disk, image: Image, run: Run) -> None:
+    elsewhere = shutil.copytree(folder / "my-os", folder.parent / "elsewhere")
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "dangling").symlink_to("nowhere")
+    assert local.find("linked") is None
+    assert [one.id for one in local.images()] == ["my-os"]
+    local.delete(replace(image, id="linked", name="linked"))
+    for name in ("linked", "dangling"):
+        with pytest.raises(Refused, match=f"{name} is there, and is no image"):
+            pipeline.push(local, disk, name=name, run=run)
+        assert (folder / name).is_symlink()
+    assert sorted(one.name for one in elsewhere.iterdir()) == ["disk.raw", "image.json"]
+
+
+@pytest.mark.parametrize("kind", ["deleted-01234567", "machine-01234567", "0" * 64])
+def test_of_a_link_among_what_is_unfinished_the_link_is_removed(
+    folder: Path, local: Local, image: Image, kind: str
+) -> None:
+    elsewhere = shutil.copytree(folder / "my-os", folder.parent / "elsewhere")
+    (folder / f".work/my-os@{kind}").symlink_to(elsewhere)
+    (folder / f".work/other@{kind}").write_text("no folder")
+    left = list(local.leftovers(""))
+    assert [(one.name, one.state) for one in left] == [("my-os", "unfinished"), ("other", "unfinished")]
+    for one in left:
+        local.delete(one)
+    assert list((folder / ".work").iterdir()) == []
+    assert sorted(one.name for one in elsewhere.iterdir()) == ["disk.raw", "image.json"]
+
+
+def test_an_upload_does_not_go_where_a_link_leads(folder: Path, local: Local, source: Source, run: Run) -> None:
+    elsewhere = folder.parent / "elsewhere"
+    elsewhere.mkdir()
+    (folder / ".work").mkdir(parents=True)
+    (folder / f".work/my-os@{source.digest}").symlink_to(elsewhere)
+    assert local.register(source, local.upload(source, run), run).ready
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_an_image_can_be_renamed_and_copied_as_files_are(folder: Path, local: Local, image: Image) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pushes that are stopped, that meet, or find no room: an image is whole or not there, and what is left is known."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -65,6 +66,15 @@ def test_a_killed_push_leaves_what_is_found_and_goes_on(
     assert (pushed.made, pushed.sent > 0) == (True, sends)
     assert (folder / "my-os/disk.raw").read_bytes() == path.read_bytes()
     assert list((folder / ".work").iterdir()) == []
+
+
+def test_an_upload_whose_disk_was_cut_begins_anew(folder: Path, local: Local, path: Path, disk: Disk, run: Run) -> None:
+    killed("register", folder, path)
+    (left,) = local.leftovers("")
+    os.truncate(Path(left.id) / "disk.raw", MIB)
+    pushed = pipeline.push(local, disk, name="my-os", run=run)
+    assert (pushed.made, pushed.sent > 0, pushed.image.ready) == (True, True, True)
+    assert (folder / "my-os/disk.raw").read_bytes() == path.read_bytes()
 
 
 def test_what_a_killed_push_left_is_removed_with_its_lock(folder: Path, local: Local, path: Path) -> None:
@@ -144,7 +154,13 @@ def test_whoever_comes_second_with_other_content_takes_nothing_away(
     assert [one.id for one in local.leftovers("my-os")] == [mine.id]
 
 
-def test_many_at_once_make_one_image(folder: Path, path: Path, local: Local) -> None:
+@pytest.mark.parametrize("damaged", [False, True], ids=["new", "damaged"])
+def test_many_at_once_make_one_image(
+    folder: Path, path: Path, local: Local, disk: Disk, run: Run, *, damaged: bool
+) -> None:
+    if damaged:
+        pipeline.push(local, disk, name="my-os", run=run)
+        (folder / "my-os/disk.raw").unlink()
     code = KILLED.replace("sys.argv[1]", "'never'")
     started = [
         subprocess.Popen([sys.executable, "-c", code, "", folder, path], stderr=subprocess.PIPE, text=True)
