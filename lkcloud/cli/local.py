@@ -31,7 +31,7 @@ def inspect(
         typer.Option(
             "--for",
             metavar="CLOUD",
-            help="Tell whether it would boot there instead: aws, gcp, azure, several with commas, or all. "
+            help="Tell whether it would boot there instead: aws, gcp, azure, local, several with commas, or all. "
             "Exit code 1 if it will not.",
         ),
     ] = [],  # noqa: B006 - typer copies it

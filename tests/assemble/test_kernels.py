@@ -303,6 +303,16 @@ def test_the_flags_are_for_kernels(lkcloud: Command, tmp_path: Path) -> None:
         open_disk(tmp_path / "disk.raw", wanted=Wanted(firmware=("uefi",)))
 
 
+def test_an_initramfs_that_is_none_is_told(lkcloud: Command, tmp_path: Path, files: tuple[Path, Path]) -> None:
+    kernel, initrd = files
+    flags = ("--initrd", initrd, "--cmdline", "console=ttyS0")
+    for command in ("convert", "inspect"):
+        said = lkcloud(command, kernel, *(("out.raw", *flags) if command == "convert" else flags)).stderr
+        assert said.count(f"warning: {initrd} does not begin like an initramfs") == 1
+    initrd.write_bytes(gzip.compress(b"070701"))
+    assert "warning" not in lkcloud("convert", kernel, "again.raw", *flags).stderr
+
+
 def test_the_flags_make_the_disk(lkcloud: Command, tmp_path: Path, files: tuple[Path, Path]) -> None:
     kernel, initrd = files
     flags = ("--initrd", initrd, "--cmdline", "quiet", "--boots-by", "uefi")

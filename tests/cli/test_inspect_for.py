@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lkcloud.sandbox.tinydisk import write_tiny_disk
+from tests.assemble.builds import kernel_and_initrd
 from tests.cli.conftest import Command
 from tests.images import debian_uki
 from tests.readiness import disks
@@ -45,6 +46,18 @@ def test_what_cannot_be_told_is_no_failure(lkcloud: Command, tmp_path: Path) -> 
     done = lkcloud("inspect", "tiny.raw", "--for", "gcp")
     assert "gcp    cannot tell  ok" in done.stdout
     assert "not read      no Linux kernel was found" in done.stdout
+
+
+def test_an_initramfs_that_is_none(lkcloud: Command, tmp_path: Path) -> None:
+    build = kernel_and_initrd(tmp_path, real=True)
+    (tmp_path / "os-initrd.img").write_text("no archive\n")
+    document = json.loads(lkcloud("inspect", build, "--for", "all", "--json").stdout)
+    assert {cloud["verdict"] for cloud in document["clouds"]} == {"cannot tell"}
+    [check] = [
+        one for one in document["clouds"][0]["checks"] if one["state"] == "unknown" and one["aspect"] == "kernel"
+    ]
+    assert check["what"].startswith("the initramfs was not read to its end: there is something else than cpio")
+    assert "lkcloud push CLOUD IMAGE --sandbox --test" in check["hint"]
 
 
 def test_a_cloud_that_is_not_installed(lkcloud: Command, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import gzip
 import pytest
 import zstandard
 
-from lkcloud.disk.linux.initramfs import Initramfs, read_initramfs
+from lkcloud.disk.linux.initramfs import Initramfs, begins_initramfs, read_initramfs
 from lkcloud.disk.linux.paths import Pattern
 from tests.images import _cpio_entry, initramfs
 from tests.readiness.kernels import Bytes
@@ -92,3 +92,16 @@ def test_what_unpacks_to_too_much_is_given_up() -> None:
 def test_debians_tools_agree_about_the_archive_of_the_tests() -> None:
     found = read(initramfs("true"))
     assert (found.has_init, found.problem, found.modules) == (True, "", frozenset())
+
+
+@pytest.mark.parametrize("form", PACKERS)
+def test_how_one_begins(form: str) -> None:
+    for data in (MAIN, MICROCODE, PACKERS[form](MAIN)):
+        assert begins_initramfs(Bytes(data))
+        assert begins_initramfs(Bytes(bytes(4096) + data))
+
+
+@pytest.mark.parametrize("data", [b"a text\n", b"070707" + bytes(200), b"\xc7\x71" + bytes(200), bytes(4096), b""])
+def test_what_the_kernel_takes_for_none(data: bytes) -> None:
+    """The first two archives are cpio's older forms, which Linux does not unpack."""
+    assert not begins_initramfs(Bytes(data))

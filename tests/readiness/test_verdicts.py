@@ -146,6 +146,7 @@ def test_what_was_not_read_is_no_fault() -> None:
     unknown = replace(KERNEL, symbols=None, problem="it is compressed with LZO, which is not read")
     assert verdict(replace(GOOD, kernel=unknown)).word == "cannot tell"
     broken = replace(INITRAMFS, problem="its cpio archive is broken")
+    assert verdict(replace(GOOD, initramfs=broken)).word == "cannot tell"
     without = replace(KERNEL, symbols=frozenset({CONSOLE}))
     assert verdict(replace(GOOD, kernel=without, initramfs=broken)).word == "cannot tell"
     assert verdict(replace(GOOD, kernel=without)).word == "will not boot"
@@ -216,6 +217,12 @@ def test_a_system_in_memory_needs_no_disk() -> None:
     system = replace(GOOD, boot=boot("console=ttyS0"), root=None, has_root=False)
     assert system.root_on_disk is False
     assert of(verdict(system), "disk") == [("ok", "not needed: the initramfs is the whole system")]
+    for broken in ({"has_init": False}, {"problem": "its cpio archive is broken"}):
+        assert verdict(replace(system, initramfs=replace(INITRAMFS, **broken))).word == "cannot tell"
+    elsewhere = replace(
+        system, boot=boot("console=ttyS0 rdinit=/sbin/init"), initramfs=replace(INITRAMFS, has_init=False)
+    )
+    assert verdict(elsewhere).word == "boots"
     # With a partition that may be its root file system, nobody can tell; the drivers are there in any case.
     assert replace(system, has_root=True).root_on_disk is None
     assert verdict(replace(system, has_root=True)).word == "boots"

@@ -20,6 +20,8 @@ from lkcloud.disk.identity import Identity
 from lkcloud.disk.inspect.facts import Architecture, Firmware
 from lkcloud.disk.inspect.window import printable
 from lkcloud.disk.linux.boot import Boot
+from lkcloud.disk.linux.feed import File
+from lkcloud.disk.linux.initramfs import begins_initramfs
 from lkcloud.disk.linux.iso_image import look_into_iso
 from lkcloud.errors import ImageChanged, UnusableImage, UsageError
 from lkcloud.formats.vhd import source_date
@@ -48,6 +50,8 @@ def from_kernel(disk: Disk, wanted: Wanted, reporter: Reporter) -> Disk:
                 "what the kernel is told with --cmdline (without an initramfs: only that)",
             )
         initrds = tuple(opened.enter_context(_opened(path)) for path in paths or ())
+        for file in initrds:
+            _check_initramfs(file, str(file.path), reporter)
         contents = Contents(_FileOfDisk(disk), initrds, _one_line(command_line or ""))
         return _assembled(disk, contents, wanted.firmware, initrds, reporter)
 
@@ -73,10 +77,20 @@ def from_iso(disk: Disk, wanted: Wanted, reporter: Reporter, *, looking: bool) -
         raise UsageError("--initrd is for a kernel, and an ISO has its own", hint="leave --initrd out")
     if wanted.command_line is None and boot.command_line and not boot.command_line.complete:
         reporter.warn(f"the kernel is told no more than could be worked out (see --cmdline): {printable(line)}")
+    for file in boot.initramfs:
+        _check_initramfs(file, f"what its loader names in {disk.path}", reporter)
     medium = _FileOfDisk(disk) if iso.rest else None
     with disk:
         return _assembled(
             disk, Contents(boot.kernel, boot.initramfs, _one_line(line), medium), wanted.firmware, (), reporter
+        )
+
+
+def _check_initramfs(file: File, called: str, reporter: Reporter) -> None:
+    """Warn if FILE is none; it is taken all the same, for a kernel may know what is not known here."""
+    if not begins_initramfs(file):
+        reporter.warn(
+            f"{called} does not begin like an initramfs: Linux takes cpio archives (`cpio -H newc`), packed or not"
         )
 
 

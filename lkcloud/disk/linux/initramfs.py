@@ -67,6 +67,17 @@ class _Collected:
         self.found.update(pattern for pattern in patterns if pattern not in self.found and pattern.matches(entry.name))
 
 
+def begins_initramfs(file: File) -> bool:
+    """Return whether FILE begins as the kernel wants it: a cpio archive, or what it unpacks, maybe behind zeros."""
+    feed = Feed(pieces(file))
+    try:
+        feed.skip_zeros()
+        head = feed.peek(6)
+    except Unreadable:
+        return False
+    return head in cpio.MAGICS or bool(unpacking.form(head))
+
+
 def read_initramfs(files: Sequence[File], patterns: Sequence[Pattern] = ()) -> Initramfs:
     """Return what is in the initramfs that FILES, one behind the other, are; look for PATTERNS among others."""
     collected, problem = _Collected(), ""

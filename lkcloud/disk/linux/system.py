@@ -90,7 +90,7 @@ class LinuxSystem:
     def root_on_disk(self) -> bool | None:
         """Whether the root file system is on the disk; None if that cannot be told.
 
-        It is where the command line says; without an initramfs it must be; and with one that has `/init` and a disk
+        It is where the command line says; without an initramfs it must be; and with one that was read and a disk
         without a partition for it, the initramfs is the whole system.
         """
         line = self.command_line
@@ -100,7 +100,7 @@ class LinuxSystem:
             return None
         if self.initramfs is None:
             return None if self.boot.missing else True
-        if line is None or not line.complete:
+        if line is None or not line.complete or self.initramfs.problem:
             return None
         return None if self.has_root else False
 

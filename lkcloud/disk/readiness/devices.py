@@ -50,10 +50,13 @@ def disk(
     """Yield whether the root file system is found on the disks of the cloud's machines."""
     if system.boot is None or system.kernel is None:
         return
-    if system.root_on_disk is False:
-        yield Check("disk", "ok", "not needed: the initramfs is the whole system")
-        return
     line = system.command_line
+    if system.root_on_disk is False:
+        if system.initramfs is None or system.initramfs.has_init or (line and (line.root or line.values("rdinit"))):
+            yield Check("disk", "ok", "not needed: the initramfs is the whole system")
+        else:
+            yield Check("disk", "unknown", "the initramfs has no /init, and no root= is in the command line")
+        return
     root = line.root if line else ""
     if system.initramfs is None and not system.initramfs_unknown and not system.boot.missing:
         if line is not None and not root and line.complete:

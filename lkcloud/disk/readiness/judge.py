@@ -12,7 +12,7 @@ from lkcloud.disk.readiness.verdict import Check, Verdict
 _GPT_SECTOR = 512
 """Bytes of a sector of the boot disks of all clouds that are known here; a disk for others has its table elsewhere."""
 
-_TEST = "boot it, here first: lkcloud push --sandbox --test"
+_TEST = "boot it, here first: lkcloud push CLOUD IMAGE --sandbox --test"
 
 
 def judge(cloud: str, needs: Needs, facts: DiskFacts, system: LinuxSystem) -> Verdict:
@@ -132,3 +132,8 @@ def _kernel(facts: DiskFacts, system: LinuxSystem) -> Iterator[Check]:
         yield Check("kernel", "ok", kernel.release or "of unknown version")
         for path in boot.missing:
             yield Check("kernel", "unknown", f"the initramfs {path} was not found")
+        if system.initramfs is not None and system.initramfs.problem:
+            # What starts is in it, or not: drivers that the kernel has built in are of no help then.
+            yield Check(
+                "kernel", "unknown", f"the initramfs was not read to its end: {system.initramfs.problem}", _TEST
+            )
