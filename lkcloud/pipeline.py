@@ -97,7 +97,7 @@ def plan(
 ) -> Plan:
     """Find out what a push would do, making nothing; every finding is returned and none is raised."""
     source = Source(disk=disk, name=name, facts=inspect(disk), description=description)
-    findings = [*provider.validate(source), *_foreseen(provider, source)]
+    findings = [*_unwritable(source), *provider.validate(source), *_foreseen(provider, source)]
     error: type[LkcloudError] | None = UsageError if _obstacles(findings) else None
     with reading(disk) as begun:
         if error is None:
@@ -132,7 +132,8 @@ def push(
         return Pushed(image, source, made, run.tally.sent - before, time.monotonic() - began)
 
     source = Source(disk=disk, name=name, facts=inspect(disk), description=description)
-    _require([*provider.validate(source), *_foreseen(provider, source)], run.reporter, UsageError)
+    offline = [*_unwritable(source), *provider.validate(source), *_foreseen(provider, source)]
+    _require(offline, run.reporter, UsageError)
     with reading(disk) as begun:
         _require(_check(provider, source, run), run.reporter, Refused)
         source = replace(source, digest=_read(begun, run).digest)
@@ -208,6 +209,14 @@ def _has_left(provider: Provider, name: str, error: LkcloudError, *, uploaded: b
         return next(iter(provider.leftovers(name)), None) is not None
     except LkcloudError:
         return False  # The first error is the one to tell.
+
+
+def _unwritable(source: Source) -> Iterator[Finding]:
+    """Yield whether the description cannot be written: an argument that is not UTF-8 has lone surrogates for bytes."""
+    try:
+        source.description.encode()
+    except UnicodeEncodeError:
+        yield Finding("the description is not UTF-8", "give --description in UTF-8")
 
 
 def _foreseen(provider: Provider, source: Source) -> Iterator[Finding]:

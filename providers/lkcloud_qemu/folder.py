@@ -18,12 +18,12 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from lkcloud.errors import LkcloudError, Refused
 from lkcloud_qemu.options import Architecture, Bus, Firmware
@@ -36,6 +36,11 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 """What can be a name: one part of a path on every file system, hidden on none, with room for a digest behind it."""
 
 
+def _in_utc(when: datetime) -> datetime:
+    """Return WHEN with a time zone, without which it could not be compared: somebody has written it by hand."""
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
 class Document(BaseModel):
     """What `image.json` says of an image; fields that a later lkcloud has added are left alone by this one."""
 
@@ -46,7 +51,7 @@ class Document(BaseModel):
     digest: str
     size: int
     """Bytes."""
-    created: datetime
+    created: Annotated[datetime, AfterValidator(_in_utc)]
     architecture: Architecture
     firmware: Firmware
     bus: Bus

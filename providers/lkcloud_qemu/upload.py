@@ -34,8 +34,12 @@ def upload(folder: Folder, options: LocalOptions, source: Source, run: Run) -> B
                 leftovers.remove(place)
                 place.mkdir()
                 _copy_whole(source, place / DISK, meter, run)
-                document = _document(options, source)
-                images.write(place, document)
+                try:
+                    document = _document(options, source)
+                    images.write(place, document)
+                except Exception:
+                    leftovers.remove(place)
+                    raise
     # What is said of it comes from its document: whoever pushes the same may put it into its place at any moment.
     return Blob(CLOUD, str(folder.path), str(place), "upload", source.name, source.digest, "complete", document.created)
 

@@ -4,8 +4,10 @@
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -196,7 +198,40 @@ def test_a_damaged_document_is_named(folder: Path, local: Local, image: Image, t
     for look in (lambda: local.get("my-os"), lambda: list(local.images())):
         with pytest.raises(LkcloudError, match=r"my-os/image.json is damaged: ") as caught:
             look()
-        assert f"rm -r {folder / 'my-os'}" in caught.value.hint
+        assert caught.value.hint.endswith(f": rm -r {folder / 'my-os'}")
+
+
+def test_a_command_in_a_hint_can_be_given_to_a_shell(tmp_path: Path, disk: Disk, run: Run) -> None:
+    folder = tmp_path / "it's mine; all of it"
+    local = Local(LocalOptions(folder=folder))
+    pipeline.push(local, disk, name="my-os", run=run)
+    (folder / "my-os/image.json").write_text("{")
+    with pytest.raises(LkcloudError) as caught:
+        local.find("my-os")
+    command = caught.value.hint.partition("remove the image: ")[2]
+    subprocess.run(command, shell=True, check=True)
+    assert list(folder.iterdir()) == [folder / ".work"]
+
+
+def test_a_date_without_a_time_zone_is_in_utc(folder: Path, local: Local, image: Image, run: Run) -> None:
+    shutil.copytree(folder / "my-os", folder / "older")
+    file = folder / "older/image.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "created": "2024-02-29T12:00:00"}))
+    assert [(one.name, one.created) for one in local.images()] == [
+        ("older", datetime(2024, 2, 29, 12, tzinfo=UTC)),
+        ("my-os", image.created),
+    ]
+
+
+def test_a_description_that_cannot_be_written_is_told_before_anything_is_copied(
+    folder: Path, local: Local, disk: Disk, run: Run
+) -> None:
+    latin = os.fsdecode(b"caf\xe9")
+    planned = pipeline.plan(local, disk, name="my-os", run=run, description=latin)
+    assert (planned.error, planned.findings[0].problem) == (UsageError, "the description is not UTF-8")
+    with pytest.raises(UsageError, match="the description is not UTF-8"):
+        pipeline.push(local, disk, name="my-os", run=run, description=latin)
+    assert not folder.exists()
 
 
 def test_a_family_is_joined_and_changed(folder: Path, image: Image, run: Run) -> None:

@@ -181,6 +181,12 @@ def test_a_change_that_the_dates_do_not_show_is_found_in_the_copy(local: Local, 
     assert list(local.leftovers("")) == []
 
 
+def test_nothing_is_left_where_the_document_cannot_be_written(local: Local, source: Source, run: Run) -> None:
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        local.upload(replace(source, description="caf\udce9"), run)
+    assert list(local.leftovers("")) == []
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A file system with 2 MiB; only root can make it."""
