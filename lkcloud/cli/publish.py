@@ -43,7 +43,12 @@ def publish(
         list[str], typer.Option("--only", metavar="NAME", help="A cloud or a target; can be repeated. [default: all]")
     ] = [],  # noqa: B006 - typer copies it
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The manifest. [default: release.json beside the file]")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The manifest. [default: release.json beside the file; in the sandbox release.sandbox.json]",
+        ),
     ] = None,
     jobs_at_a_time: Annotated[
         int, typer.Option("--jobs", "-j", min=1, max=256, help="Most images that are worked on at a time.")
@@ -87,7 +92,7 @@ def publish(
     clouds = {target.cloud for target in read.release.targets if not only or {target.cloud, target.label} & {*only}}
     if sandbox:
         _enter(clouds)
-    manifest = output or read.path.parent / "release.json"
+    manifest = output or read.path.parent / ("release.sandbox.json" if sandbox else "release.json")
     with (
         _listening(dry_run=dry_run, events=events) as shown,
         _interrupted_once(shown),
@@ -97,7 +102,7 @@ def publish(
         if dry_run:
             planned = _planned(jobs, *workers)
         else:
-            result = _publication(read, jobs, workers, shown, manifest, whole=not only).run()
+            result = _publication(read, jobs, workers, shown, manifest, whole=not only, sandbox=sandbox).run()
     if dry_run:
         _print_plan(planned, as_json=as_json)
     else:
@@ -193,6 +198,7 @@ def _publication(
     output: Path,
     *,
     whole: bool,
+    sandbox: bool,
 ) -> "Publication":
     from lkcloud.release.run import Publication
 
@@ -205,6 +211,7 @@ def _publication(
         listener=shown,
         output=output,
         whole=whole,
+        sandbox=sandbox,
     )
 
 

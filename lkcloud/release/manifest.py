@@ -7,6 +7,7 @@ A flat list of images, one entry for each region, so that a reader picks by clou
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -102,17 +103,27 @@ class Manifest(_Entry):
 
     lkcloud: Annotated[Literal["1"], Field(description="Version of this form.")] = "1"
     version: Annotated[str, Field(description="The version of the release.")]
+    sandbox: Annotated[bool, Field(description="Whether the images are in the sandbox of a machine.")] = False
     complete: Annotated[bool, Field(description="Whether all that the release file asks for is there.")]
     artifacts: tuple[Artifact, ...] = ()
     images: tuple[Published, ...] = ()
     problems: tuple[Problem, ...] = ()
 
-    def image(self, target: str, image: str, image_id: str, digest: str) -> Published | None:
-        """Return the entry of an image, None if there is none with this id and digest."""
-        for one in self.images:
-            if (one.target, one.image, one.id, one.digest) == (target, image, image_id, digest):
-                return one
-        return None
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells an image from all others: its id may be that of another one elsewhere, or that it had before."""
+
+    cloud: str
+    account: str
+    region: str
+    id: str
+    digest: str
+
+    @classmethod
+    def of(cls, image: Image | Published) -> "Identity":
+        """Return that of an image."""
+        return cls(image.cloud, image.account, image.region, image.id, image.digest)
 
 
 def read(path: Path) -> Manifest | None:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lkcloud.disk.objects import file_name
-from lkcloud.errors import PARTLY, BootFailed
+from lkcloud.errors import PARTLY, BootFailed, UsageError
 from lkcloud.provider import Image
 from lkcloud.release import manifest as manifests
 from lkcloud.release import steps
 from lkcloud.release.events import JobKnown, Listener, PhaseEnded, Stopped
 from lkcloud.release.job import Job
-from lkcloud.release.manifest import Artifact, Manifest, Problem, Published
+from lkcloud.release.manifest import Artifact, Identity, Manifest, Problem, Published
 from lkcloud.release.steps import Bench, Failure, Made
 
 Phase = Literal["make", "share", "promote"]
@@ -64,7 +64,9 @@ class Publication:
     """Carries out JOBS, with the workers of EXECUTOR and the disks of BENCH, and keeps the manifest OUTPUT.
 
     VERSION is that of the release. OUTPUT may be of an earlier run: what that has seen boot is not booted again. WHOLE
-    says that JOBS are all that the release has.
+    says that JOBS are all that the release has, and SANDBOX that its clouds are on this machine.
+
+    Raises UsageError for an OUTPUT that is no manifest, or one of the sandbox where this is none, or the other way.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Publication:
         listener: Listener,
         output: Path,
         whole: bool = True,
+        sandbox: bool = False,
     ) -> None:
         self._standings = [Standing(job) for job in jobs]
         self._version = version
@@ -85,7 +88,13 @@ class Publication:
         self._listener = listener
         self._output = output
         self._whole = whole
+        self._sandbox = sandbox
         before = manifests.read(output)
+        if before and before.sandbox != sandbox:
+            raise UsageError(
+                f"{output} is the manifest of a release {'in the sandbox' if before.sandbox else 'on real clouds'}",
+                hint="name another file with -o",
+            )
         self._before = before if before and before.version == version else None
 
     def run(self) -> Result:
@@ -95,7 +104,7 @@ class Publication:
         written; then nothing is made. Failures of jobs are in the result.
         """
         known = self._before.images if self._before else ()
-        tested = frozenset((one.id, one.digest) for one in known if one.tested)
+        tested = frozenset(Identity.of(one) for one in known if one.tested)
         with self._stopping():
             steps.require_possible([standing.job for standing in self._standings], self._executor, self._bench)
             manifests.write(self._output, self._before or self._manifest())
@@ -222,8 +231,8 @@ class Publication:
         for standing in self._standings:
             job = standing.job
             earlier = [one for one in before if (one.target, one.image) == (job.target, job.image)]
-            entries = {one.id: one for one in earlier}
-            images += [self._entry(standing, image, entries.get(image.id)) for image in standing.images]
+            entries = {Identity.of(one): one for one in earlier}
+            images += [self._entry(standing, image, entries.get(Identity.of(image))) for image in standing.images]
             images += _unseen(standing, earlier)
         problems = tuple(
             Problem(target=one.job.target, image=one.job.image, error=one.failure.message, hint=one.failure.hint)
@@ -232,6 +241,7 @@ class Publication:
         )
         return Manifest(
             version=self._version,
+            sandbox=self._sandbox,
             complete=self._complete(),
             artifacts=self._artifacts(),
             images=manifests.sorted_images(images),
@@ -249,8 +259,8 @@ class Publication:
 
     def _entry(self, standing: Standing, image: Image, before: Published | None) -> Published:
         job, made = standing.job, standing.made
-        if before is not None and before.digest != image.digest:
-            before = None  # an image with other content has been there, and had this id
+        if made and made.made and image.id == made.image.id:
+            before = None  # another one has been there and had this id, with the same content
         return Published.of(
             image,
             arch=job.architecture,
@@ -278,13 +288,18 @@ class Publication:
 
 
 def _unseen(standing: Standing, earlier: Sequence[Published]) -> list[Published]:
-    """Return what an EARLIER run of a job has said that this one has not come to; other content has taken its place."""
+    """Return what an EARLIER run of a job has said that this one has not come to.
+
+    Not what was made of other content, or for another account: this release has no part in it any more.
+    """
     if standing.made is None:
         return list(earlier)
     if standing.complete:
         return []
-    seen = {image.id for image in standing.images}
-    return [one for one in earlier if one.id not in seen and one.digest == standing.made.image.digest]
+    seen = {Identity.of(image) for image in standing.images}
+    image = standing.made.image
+    ours = (one for one in earlier if (one.account, one.digest) == (image.account, image.digest))
+    return [one for one in ours if Identity.of(one) not in seen]
 
 
 def _made(future: "Future[Any]") -> Made | None:

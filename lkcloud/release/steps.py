@@ -20,6 +20,7 @@ from lkcloud.release.events import JobReporter, Listener, Stopped
 from lkcloud.release.hints import in_file
 from lkcloud.release.image_file import ImageFile
 from lkcloud.release.job import Job, Look, UnusableSource
+from lkcloud.release.manifest import Identity
 from lkcloud.reporting import Reporter
 
 
@@ -181,11 +182,12 @@ def plan(job: Job, bench: Bench) -> Plan:
     return replace(planned, findings=told)
 
 
-def make(job: Job, bench: Bench, tested: frozenset[tuple[str, str]]) -> Made:
+def make(job: Job, bench: Bench, tested: frozenset[Identity]) -> Made:
     """Let the image be there, see it boot, and copy it to the regions of the options: nobody else may use it yet.
 
-    TESTED are ids and digests of images that an earlier run has seen boot. Raises what the provider raises as long as
-    there is no image; from then on what goes wrong is in what is returned. Raises Stopped, with what there is.
+    TESTED are images that an earlier run has seen boot; one that is made anew is none of them. Raises what the provider
+    raises as long as there is no image; from then on what goes wrong is in what is returned. Raises Stopped, with what
+    there is.
     """
     provider, reporter = _loaded(job), bench.reporter(job.target, job.image, job.cloud)
     if job.test is not None and not isinstance(provider, Launches):
@@ -198,7 +200,7 @@ def make(job: Job, bench: Bench, tested: frozenset[tuple[str, str]]) -> Made:
             provider, disk, name=job.name, run=run, description=job.description, replacing=job.replace
         )
         image = pushed.image
-        made = Made(image, (), disk.size, pushed.made, (image.id, image.digest) in tested)
+        made = Made(image, (), disk.size, pushed.made, not pushed.made and Identity.of(image) in tested)
         try:
             if isinstance(provider, Launches) and job.test is not None and not made.tested:
                 boot_test(provider, image, run=run, expectation=job.test)

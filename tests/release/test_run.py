@@ -20,6 +20,8 @@ from lkcloud.sandbox.traffic import Seen
 from lkcloud_aws.sandbox import AwsStandIn
 from lkcloud_aws.sandbox.errors import ApiError, render
 from lkcloud_gcp.sandbox import GcpStandIn
+from lkcloud_gcp.sandbox.cloud import PROJECT
+from tests.cli.conftest import Command
 from tests.images import tiny_bios
 from tests.release.conftest import Write
 
@@ -146,6 +148,39 @@ def test_again_makes_nothing_and_says_the_same(
     operations = set(aws.traffic.operations())
     assert not operations & {"StartSnapshot", "CompleteSnapshot", "RunInstances"}
     assert "boot test" not in heard.stages("gcp")
+
+
+def test_only_the_very_image_that_has_booted_is_not_booted_again(
+    gcp: GcpStandIn, write: Write, disk: Path, publish: Publish, heard: Heard, lkcloud: Command, tmp_path: Path
+) -> None:
+    def again() -> str:
+        """Publish; return what came of the image, which must have booted in this run."""
+        heard.events.clear()
+        [image] = publish(path, ("gcp",)).manifest.images
+        assert "boot test" in heard.stages("gcp")
+        assert image.tested
+        return heard.ends()[0][2]
+
+    path = write(TWO_CLOUDS)
+    assert again() == "made"
+    said = (tmp_path / "release.json").read_text()
+    (tmp_path / "release.json").write_text(said.replace(f'"account": "{PROJECT}"', '"account": "another-project"'))
+    assert (tmp_path / "release.json").read_text() != said
+    assert again() == "there"
+    lkcloud("delete", "gcp", "os-x86", "--yes")
+    assert again() == "made"
+
+
+def test_a_manifest_of_the_sandbox_and_one_of_clouds_are_not_mixed(
+    write: Write, disk: Path, publish: Publish, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "release.json"
+    manifest.write_text('{"lkcloud": "1", "version": "1", "sandbox": true, "complete": true}')
+    before = manifest.read_bytes()
+    with pytest.raises(UsageError, match=r"release\.json is the manifest of a release in the sandbox") as raised:
+        publish(write(TWO_CLOUDS))
+    assert "-o" in raised.value.hint
+    assert manifest.read_bytes() == before
 
 
 def test_a_target_that_fails_leaves_the_others_and_is_gone_on_with(
