@@ -3,6 +3,7 @@
 
 import errno
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def _convert_to_folder(
     _check_folder(target, output, force=force)
     from lkcloud.formats.pxe import netboot  # what reads a Linux system is of no use to the other formats
 
-    files = netboot(disk)
+    files = netboot(disk, reporter)
     size = sum(file.size for file in files)
     try:
         with reporter.stage(f"writing {output.name}") as meter:
@@ -83,8 +84,7 @@ def _convert_to_folder(
 
 
 def _check_folder(target: Path, output: Path, *, force: bool) -> None:
-    if not target.parent.is_dir():
-        raise UsageError(f"there is no folder {target.parent}", hint=f"make it first: mkdir -p {target.parent}")
+    _check_name(target)
     if target.exists() and not target.is_dir():
         raise UsageError(f"{output} is no folder, and {PXE} is several files", hint="name a folder to write them to")
     if target.is_dir() and any(target.iterdir()) and not force:
@@ -93,18 +93,36 @@ def _check_folder(target: Path, output: Path, *, force: bool) -> None:
         )
 
 
+def _check_name(target: Path) -> None:
+    """Refuse the name of what is to be written in a folder that cannot be, or longer than file systems have it."""
+    try:
+        target.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise _explained(error, target, "") from error
+    folder = target.parent
+    if folder.is_dir():
+        return
+    for above in (folder, *folder.parents):
+        if above.exists():
+            if not above.is_dir():
+                raise UsageError(f"{above} is no folder", hint="name a file in a folder")
+            break
+    raise UsageError(f"there is no folder {folder}", hint=f"make it first: mkdir -p {shlex.quote(str(folder))}")
+
+
 def _check_target(target: Path, output: Path, disk: Disk, *, force: bool) -> None:
     """Refuse what cannot be written; TARGET is OUTPUT with links followed."""
     if target.is_dir():
         raise UsageError(f"{output} is a folder", hint=f"name a file in it, such as {output / 'image.vhd'}")
-    if not target.parent.is_dir():
-        raise UsageError(f"there is no folder {target.parent}", hint=f"make it first: mkdir -p {target.parent}")
+    if output.exists() and not output.is_file():  # not TARGET: /dev/stdout leads to a pipe, which has no path
+        raise UsageError(f"{output} is no regular file", hint="convert to a file, and copy that to a device")
+    _check_name(target)
     if not target.exists():
         return
     if any(file.exists() and target.samefile(file) for file in disk.files):
         raise UsageError(f"{output} is the image itself", hint="name another file for the output")
-    if not target.is_file():
-        raise UsageError(f"{output} is no regular file", hint="convert to a file, and copy that to a device")
     if not force:
         raise _exists(output)
 
@@ -128,6 +146,10 @@ def _explained(error: OSError, output: Path, needed: str) -> LkcloudError:
                 f"{folder} takes no file as large as {output.name}: {error.strerror}",
                 hint="write to another file system, or raise the limit (ulimit -f)",
             )
+        case errno.EISDIR if error.filename:
+            return UsageError(f"{error.filename} is a folder", hint="remove or rename it, or name another OUTPUT")
+        case errno.ENAMETOOLONG:
+            return UsageError(f"the name is too long for {folder}: {output.name}", hint="choose a shorter name")
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return UsageError(f"cannot write in {folder}: {error.strerror}", hint="choose a folder that you may write")
     return LkcloudError(f"cannot write {output}: {error.strerror}", hint="look at the file system, then run it again")

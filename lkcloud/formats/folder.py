@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A folder that is there with all of its files or not at all."""
 
+import errno
 import fcntl
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,17 +39,21 @@ class NewFile:
 
 
 def write_folder(
-    folder: Path, files: Iterable[NewFile], meter: Meter, *, replace: bool, check: Callable[[], None]
+    folder: Path, files: Collection[NewFile], meter: Meter, *, replace: bool, check: Callable[[], None]
 ) -> None:
     """Write FILES to FOLDER; METER is told of their bytes.
 
     CHECK is called of each before it has its name, and raises if it shall have none.
 
     A FOLDER that is not there or empty gets all of them at once. In another one, which only REPLACE allows, each is
-    replaced by itself, the last one last, and all else stays. Raises FileExistsError if FOLDER is in the way, OSError,
+    replaced by itself, the last one last, and all else stays; a folder of such a name is seen before that, and raises
+    IsADirectoryError. Raises FileExistsError if FOLDER is in the way, OSError,
     and what CHECK and reading the files raise.
     """
     if replace and folder.is_dir() and any(folder.iterdir()):
+        for file in files:
+            if (path := folder / file.name).is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         for file in files:
             _write(folder, file, meter, check, replace=True)
         return

@@ -16,7 +16,7 @@ from lkcloud.disk.assemble.order import Wanted
 from lkcloud.errors import ImageChanged, LkcloudError, UnusableImage, UsageError
 from lkcloud.formats.convert import Converted, convert
 from lkcloud.reporting import Meter, Silent
-from tests.assemble.builds import kernel_and_initrd
+from tests.assemble.builds import iso_efi, kernel_and_initrd
 from tests.cli.conftest import Command
 from tests.images import debian_uki
 
@@ -160,6 +160,36 @@ def test_a_file_and_a_missing_folder_are_in_the_way(build: Path, tmp_path: Path)
             write(build, tmp_path / output, force=True)
     with open_disk(build) as disk, pytest.raises(UsageError, match="pxe is not compressed"):
         convert(disk, tmp_path / "net", format="pxe", compression_level=1)
+
+
+def test_a_folder_that_has_the_name_of_a_file_is_named_and_nothing_is_replaced(build: Path, tmp_path: Path) -> None:
+    net = tmp_path / "net"
+    (net / "initrd.img").mkdir(parents=True)
+    (net / "vmlinuz").write_bytes(b"old")
+    with pytest.raises(UsageError, match=r"net/initrd\.img is a folder"):
+        write(build, net, force=True)
+    assert (net / "vmlinuz").read_bytes() == b"old"
+
+
+class _Heard(Silent):
+    """Keeps warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def test_the_file_system_of_a_live_iso_is_not_written_and_that_is_told(build: Path, tmp_path: Path) -> None:
+    rest = {"live/filesystem.squashfs": b"the system" * 1_000}
+    for image, warnings in ((iso_efi(tmp_path / "live.iso", rest=rest), 1), (build, 0)):
+        heard = _Heard()
+        with open_disk(image) as disk:
+            convert(disk, tmp_path / f"{image.name}.net", format="pxe", reporter=heard)
+        assert len(heard.warnings) == warnings
+        assert not warnings or "is not written (iso9660 on partition 3 `medium`)" in heard.warnings[0]
+        assert (tmp_path / f"{image.name}.net/boot.ipxe").exists()
 
 
 def test_a_full_disk_leaves_nothing(build: Path, tmp_path: Path) -> None:

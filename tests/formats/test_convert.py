@@ -18,7 +18,7 @@ import pytest
 
 import lkcloud
 from lkcloud.disk import open_disk
-from lkcloud.errors import ImageChanged, LkcloudError, UsageError
+from lkcloud.errors import ImageChanged, UsageError
 from lkcloud.formats import gce
 from lkcloud.formats.catalogue import FORMATS, format_for
 from lkcloud.formats.clusters import data_in_clusters
@@ -199,8 +199,30 @@ def test_a_folder_a_missing_folder_and_a_pipe_are_no_outputs(raw: Path, out: Pat
 
 
 def test_a_name_that_no_file_system_takes_is_told(raw: Path, out: Path) -> None:
-    with pytest.raises(LkcloudError, match="File name too long"):
-        write(raw, out / ("a" * 300 + ".raw"))
+    for form, output in (("raw", out / ("a" * 300)), ("raw", out / ("a" * 300) / "a.raw"), ("pxe", out / ("a" * 300))):
+        with pytest.raises(UsageError, match="the name is too long for ") as caught:
+            write(raw, output, form)
+        assert caught.value.hint == "choose a shorter name"
+
+
+@pytest.mark.parametrize("form", ["raw", "pxe"])
+def test_what_is_wrong_with_the_folder_is_told_with_a_command_that_works(raw: Path, out: Path, form: str) -> None:
+    for output in (raw / "a", raw / "b" / "a"):
+        with pytest.raises(UsageError, match=f"{raw.name} is no folder") as caught:
+            write(raw, output, form)
+        assert "mkdir" not in caught.value.hint
+    output = out / "not there; yet" / "a"
+    with pytest.raises(UsageError, match="there is no folder") as caught:
+        write(raw, output, form)
+    subprocess.run(["sh", "-ec", caught.value.hint.partition(": ")[2]], check=True)
+    assert output.parent.is_dir()
+
+
+def test_the_standard_output_is_no_file(raw: Path) -> None:
+    command = [sys.executable, "-m", "lkcloud", "convert", raw, "/dev/stdout", "--format", "raw", "--force"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: /dev/stdout is no regular file\n")
 
 
 def test_a_file_in_the_place_of_a_removed_image_is_not_replaced(raw: Path, out: Path) -> None:
