@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from lkcloud.errors import BootFailed, UsageError
 from lkcloud.provider import Image, Launches, Machine, Run
@@ -65,6 +66,19 @@ class Expectation:
                 ) from None
 
 
+@runtime_checkable
+class Own(Protocol):
+    """A machine of this computer: no cloud can be asked about it, it costs nothing, and it ends with this process."""
+
+    def kept(self) -> str:
+        """Return what stays of it when it is not removed, and for how long: words that follow `kept `."""
+        ...
+
+    def advice(self) -> str:
+        """Return what to do when it has failed: the hint of an error."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Boot:
     """A boot that passed: the machine, the line that said so, and seconds from the launch to it."""
@@ -118,7 +132,8 @@ def boot_test(
             return Boot(machine.id, line, time.monotonic() - started)
         finally:
             if keep:
-                run.reporter.note(f"kept {machine.id}; it costs money until it is terminated")
+                stays = f"{machine.id}; it costs money until it is terminated"
+                run.reporter.note(f"kept {machine.kept() if isinstance(machine, Own) else stays}")
             else:
                 with _undisturbed():
                     machine.terminate()
@@ -195,7 +210,8 @@ def _watch(machine: Machine, console: _Console, expectation: Expectation, meter:
         now = time.monotonic()
         meter.status(state)
         if state.startswith("failed"):
-            raise BootFailed(f"{machine.id} {state}", hint="see what the cloud says of this instance type and image")
+            of_cloud = "see what the cloud says of this instance type and image"
+            raise BootFailed(f"{machine.id} {state}", hint=machine.advice() if isinstance(machine, Own) else of_cloud)
         if state == "stopped":
             stopped_at = stopped_at or now
             if now - stopped_at >= expectation.settle:

@@ -96,16 +96,16 @@ class Folder:
         self.work.mkdir(mode=0o700, exist_ok=True)
 
     @contextmanager
-    def explained(self, doing: str) -> Iterator[None]:
-        """Raise what the file system says while DOING something as an error of ours."""
+    def explained(self, doing: str, *, may: Literal["read", "write"] = "write") -> Iterator[None]:
+        """Raise what the file system says while DOING something as an error of ours; MAY is what one must be let do."""
         try:
             yield
         except OSError as error:
-            what = f"{CLOUD}: {doing}: {error.strerror} ({error.filename or self.path})"
+            what = f"{CLOUD}: {doing}: {error.strerror or error} ({error.filename or self.path})"
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise LkcloudError(what, hint=f"make room in {self.path}, or give another --folder") from error
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-                raise Refused(what, hint="give a --folder that you may write") from error
+                raise Refused(what, hint=f"give a --folder that you may {may}") from error
             raise LkcloudError(what, hint=f"look at {self.path}, or give another --folder") from error
 
 

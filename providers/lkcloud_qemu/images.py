@@ -18,7 +18,7 @@ def find(folder: Folder, name: str) -> Image | None:
     """Return the image called NAME, which is its id too."""
     if not NAME.fullmatch(name):
         return None
-    with folder.explained(f"looking for {name}"):
+    with folder.explained(f"looking for {name}", may="read"):
         place = folder.image(name)
         document = read(place)
         return _image(place, document) if document else None
@@ -26,7 +26,7 @@ def find(folder: Folder, name: str) -> Image | None:
 
 def every(folder: Folder) -> list[Image]:
     """Return all images, oldest first; what else is in the folder is left alone."""
-    with folder.explained("looking for images"):
+    with folder.explained("looking for images", may="read"):
         names = [entry.name for entry in folder.path.iterdir()] if folder.path.exists() else []
     found = filter(None, (find(folder, name) for name in names))
     return sorted(found, key=lambda image: (image.created, image.id))
@@ -58,8 +58,12 @@ def delete(folder: Folder, image: Image) -> None:
 def write(place: Path, document: Document) -> None:
     """Write the document of the image or upload at PLACE. Raises OSError."""
     text = document.model_dump_json(indent=2) + "\n"
-    with whole_file(place / DOCUMENT, replace=True) as file, open(file, "w", closefd=False) as stream:
-        stream.write(text)
+    try:
+        with whole_file(place / DOCUMENT, replace=True) as file, open(file, "w", closefd=False) as stream:
+            stream.write(text)
+    except OSError as error:
+        error.filename = str(place / DOCUMENT)  # It was opened from its folder, and has no path yet or a short one.
+        raise
 
 
 def _image(place: Path, document: Document) -> Image:

@@ -18,7 +18,7 @@ _ENTRY = re.compile(rf"(?P<name>{NAME.pattern})@((?P<digest>[0-9a-f]{{64}})|(?P<
 
 def leftovers(folder: Folder, name: str) -> Iterator[Blob]:
     """Yield what is in `.work` of images called NAME ("" = of any name); of what goes on now, too."""
-    with folder.explained("looking for what is unfinished"):
+    with folder.explained("looking for what is unfinished", may="read"):
         entries = sorted(folder.work.iterdir()) if folder.work.exists() else []
     for entry in entries:
         match = _ENTRY.fullmatch(entry.name)

@@ -3,6 +3,7 @@
 
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from lkcloud.errors import NotFound
 from lkcloud.provider import Image, Run
@@ -27,10 +28,23 @@ class LocalMachine:
         """Return `running`, `stopped` or `failed: ` and QEMU's reason."""
         return self.machine.state()
 
+    def kept(self) -> str:
+        """Return where its files are when they are not removed; the machine itself ends with this process."""
+        return f"the console of the machine in {self.home}; the machine itself ends with this command"
+
+    def advice(self) -> str:
+        """Return what to do when QEMU has failed."""
+        return "look at --memory, --bus and --architecture, or try LKCLOUD_ACCEL=tcg; --keep keeps QEMU's log"
+
     def terminate(self) -> None:
         """End the machine and remove its files; again is no error."""
         self.machine.stop()
-        shutil.rmtree(self.folder.work / self.id, ignore_errors=True)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    @property
+    def home(self) -> Path:
+        """The folder of its console, QEMU's log and its copy of the firmware."""
+        return self.folder.work / self.id
 
 
 def launch(folder: Folder, options: LocalOptions, image: Image, run: Run) -> LocalMachine:

@@ -45,7 +45,7 @@ def check(folder: Folder, options: LocalOptions, source: Source) -> Iterator[Fin
     from lkcloud.sandbox.qemu import missing
 
     yield from unusable(folder)
-    with folder.explained(f"looking for {source.name}"):
+    with folder.explained(f"looking for {source.name}", may="read"):
         place = folder.image(source.name)
         if os.path.lexists(place) and read(place) is None:
             yield Finding(f"{place} is there, and is no image", "choose another --name, or move it away")

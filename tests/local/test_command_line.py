@@ -9,6 +9,7 @@ import pytest
 from lkcloud.sandbox import client
 from lkcloud.sandbox.tinydisk import write_tiny_disk
 from tests.cli.conftest import Command
+from tests.images import tiny_bios
 
 
 @pytest.fixture
@@ -34,6 +35,18 @@ def test_from_a_disk_to_a_tested_image_and_away_again(lkcloud: Command, image: P
     assert lkcloud("prune", "local", "--keep", "0", "--yes").stdout.startswith("delete    my-os  my-os  is ")
     assert lkcloud("list", "local").stdout == ""
     assert "there is nothing called my-os" in lkcloud("delete", "local", "my-os", "--yes").stderr
+
+
+def test_of_a_machine_that_is_kept_the_console_stays_and_nothing_costs(
+    lkcloud: Command, tmp_path: Path, own_folders: Path
+) -> None:
+    tiny_bios(tmp_path / "my-os.raw", message="kept-boot-ok")
+    lkcloud("push", "local", tmp_path / "my-os.raw")
+    told = lkcloud("test", "local", "my-os", "--expect", "kept-boot-ok", "--firmware", "bios", "--keep").stderr
+    (home,) = (own_folders / ".local/share/lkcloud/images/.work").iterdir()
+    assert f"kept the console of the machine in {home}; the machine itself ends with this command\n" in told
+    assert "costs" not in told
+    assert "kept-boot-ok bios" in (home / "console").read_text()
 
 
 @pytest.mark.long

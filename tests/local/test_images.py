@@ -5,7 +5,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -211,6 +212,43 @@ def test_a_command_in_a_hint_can_be_given_to_a_shell(tmp_path: Path, disk: Disk,
     command = caught.value.hint.partition("remove the image: ")[2]
     subprocess.run(command, shell=True, check=True)
     assert list(folder.iterdir()) == [folder / ".work"]
+
+
+@pytest.fixture
+def of_another(disk: Disk, run: Run) -> Iterator[Path]:
+    """An image whose files only another user may change; as root, by being nobody for as long as the test."""
+    with tempfile.TemporaryDirectory() as name:
+        pipeline.push(Local(LocalOptions(folder=Path(name))), disk, name="my-os", run=run)
+        image, user = Path(name) / "my-os", os.geteuid()
+        image.parent.chmod(0o755)
+        image.chmod(0o555)
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            yield image
+        finally:
+            os.seteuid(user)
+            image.chmod(0o755)
+
+
+def test_what_may_not_be_written_is_named(of_another: Path, run: Run) -> None:
+    local = Local(LocalOptions(folder=of_another.parent, family="stable"))
+    (image,) = local.images()
+    with pytest.raises(Refused) as caught:
+        local.promote(image, run)
+    assert caught.value.message.endswith(f"Permission denied ({of_another}/image.json)")
+    assert caught.value.hint == "give a --folder that you may write"
+
+
+def test_what_may_not_be_read_is_named(of_another: Path) -> None:
+    user = os.geteuid()
+    os.seteuid(os.getuid())
+    (of_another / "image.json").chmod(0)
+    os.seteuid(user)
+    with pytest.raises(Refused) as caught:
+        list(Local(LocalOptions(folder=of_another.parent)).images())
+    assert caught.value.message.endswith(f"Permission denied ({of_another}/image.json)")
+    assert caught.value.hint == "give a --folder that you may read"
 
 
 def test_a_date_without_a_time_zone_is_in_utc(folder: Path, local: Local, image: Image, run: Run) -> None:

@@ -9,7 +9,7 @@ import pytest
 from lkcloud import pipeline
 from lkcloud.boot import Expectation, boot_test
 from lkcloud.disk import Disk, open_disk
-from lkcloud.errors import NotFound, UsageError
+from lkcloud.errors import BootFailed, NotFound, UsageError
 from lkcloud.provider import Image, Run
 from lkcloud.sandbox.tinydisk import write_tiny_disk
 from lkcloud_qemu import Local, LocalOptions
@@ -83,3 +83,14 @@ def test_an_image_that_has_gone_is_not_found(local: Local, path: Path, run: Run)
     local.delete(image)
     with pytest.raises(NotFound):
         local.launch(image, run)
+
+
+def test_what_qemu_refuses_is_told_with_what_can_be_changed_here(
+    folder: Path, local: Local, path: Path, run: Run
+) -> None:
+    image = pushed(local, path, run)
+    too_much = Local(LocalOptions(folder=folder, memory=99_999_999))
+    with pytest.raises(BootFailed, match="cannot set up guest memory") as caught:
+        boot_test(too_much, image, run=run, expectation=Expectation(timeout=120, every=0.2))
+    assert caught.value.hint.startswith("look at --memory, ")
+    assert list(local.leftovers("")) == []
