@@ -22,7 +22,7 @@ import rich.console  # noqa: F401
 import typer.core  # noqa: F401
 
 from lkcloud import registry
-from lkcloud.cli import main as program
+from lkcloud.cli import program
 
 
 def main(state: str, *clouds: str) -> None:
@@ -59,7 +59,7 @@ def run(order: dict[str, str], *, fresh: bool) -> None:
     if fresh:
         runpy.run_module("lkcloud", run_name="__main__")
     else:
-        program.main()
+        program.run()
     raise AssertionError("lkcloud ends the process")
 
 

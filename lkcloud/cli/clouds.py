@@ -112,7 +112,7 @@ def _group(verb: str, text: str) -> typer.Typer:
         def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the signature is typer's
             return _command(verb, cmd_name) if cmd_name in registry.clouds() else None
 
-    group = typer.Typer(cls=Clouds, no_args_is_help=True, rich_markup_mode=None, help=text)
+    group = typer.Typer(cls=Clouds, rich_markup_mode=None, help=text)
 
     @group.callback()
     def _callback() -> None:

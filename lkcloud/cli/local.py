@@ -78,6 +78,13 @@ def _needs(clouds: list[str]) -> "dict[str, Needs]":
     return found
 
 
+def _formats(incomplete: str) -> list[str]:
+    """Return the formats that begin with INCOMPLETE, for the completion of shells."""
+    from lkcloud.formats import catalogue
+
+    return [name for name in catalogue.names() if name.startswith(incomplete)]
+
+
 def _print_readiness(disk: "Disk", needs: "dict[str, Needs]", *, as_json: bool) -> None:
     from lkcloud.disk.readiness import readiness_report
 
@@ -96,6 +103,7 @@ def convert(
         typer.Option(
             "--format",
             "-f",
+            autocompletion=_formats,
             help="raw, vhd, vhd-dynamic, vhdx, qcow2, qcow2-zlib, qcow2-zstd, gce, vmdk, ova or pxe. "
             "[default: from OUTPUT's ending]",
         ),

@@ -1,144 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program `lkcloud`: its commands, and the one place where an error becomes words and an exit code."""
+"""Starts the program: what ends it in the moment that its imports take ends it without a traceback."""
 
-import contextlib
-import itertools
-import json
 import os
-import re
-import shlex
 import signal
-import sys
 from types import FrameType
 from typing import NoReturn
 
-import typer
-
-from lkcloud.cli import clouds, local, manifest, publish, sandbox
-from lkcloud.cli.settings import SETTINGS
-from lkcloud.errors import INTERRUPTED, LkcloudError, UsageError
-
-HELP_NAMES = {"help_option_names": ["-h", "--help"]}
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"lkcloud {version('lkcloud')}")
-        raise typer.Exit
-
-
-app = typer.Typer(
-    name="lkcloud",
-    help="Take a raw disk image to a tested image on a cloud.",
-    epilog="Example: lkcloud push aws image.raw --sandbox --test --expect 'login:'",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings=HELP_NAMES,
-)
-
-
-@app.callback()
-def _lkcloud(
-    verbose: bool = typer.Option(False, "--verbose", "-v", help="Show tracebacks and what the SDKs log."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Show only results and errors."),
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
-) -> None:
-    del version
-    SETTINGS.verbose, SETTINGS.quiet = verbose, quiet
-    if verbose:
-        import logging
-
-        logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-
-
-clouds.add_commands(app)
-publish.add_commands(app)
-manifest.add_commands(app)
-local.add_commands(app)
-sandbox.add_commands(app)
+from lkcloud.errors import INTERRUPTED
 
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code (docs/exit-codes.md)."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup does
-        signal.signal(signal.SIGHUP, _interrupt)
-    # An error in the arguments themselves comes before a command could say how it wants its errors.
-    SETTINGS.json = "--json" in itertools.takewhile(lambda argument: argument != "--", sys.argv[1:])
-    try:
-        # typer ends the process itself when the reader of its output went away, as in `lkcloud list aws | head -1`.
-        code = app(standalone_mode=False, prog_name="lkcloud") or 0
-    except LkcloudError as error:
-        _fail(error.message, error.hint, error.exit_code)
-    except typer.TyperException as error:
-        said = error.format_message().replace(": Value error, ", ": ", 1)  # pydantic's words, by way of typer
-        _fail(_lower(said), f"see {_command(error)} --help", UsageError.exit_code)
-    except typer.Abort:
-        if not sys.stdin.isatty():
-            print(file=sys.stderr)  # noqa: T201 - nobody's Enter has ended the line of the question
-        _fail("nothing was done", "give --yes to do it without being asked", 1)
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    except ModuleNotFoundError as error:
-        extra = SETTINGS.cloud or "all"
-        _fail(f"{extra} needs the Python package {error.name}", f"pip install 'lkcloud[{extra}]'", 1)
-    except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        _fail(
-            f"{(error.strerror or str(error)).lower()}{where}", "see that the disk has room and the folder is yours", 1
-        )
-    except Exception as error:
-        first = str(error).partition("\n")[0]
-        _fail(
-            f"unexpected: {type(error).__name__}{first and ': '}{first}",
-            f"this is a fault of lkcloud: report what it says with -v: {_again('-v')}",
-            1,
-        )
-    if code == INTERRUPTED:
-        _fail("interrupted", f"the same command goes on where it stopped: {_again()}", INTERRUPTED)
-    sys.exit(code)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _end)
+    from lkcloud.cli import program
+
+    program.run()
 
 
-def _again(*before: str) -> str:
-    return shlex.join(["lkcloud", *before, *sys.argv[1:]])
-
-
-def _command(error: typer.TyperException) -> str:
-    context = getattr(error, "ctx", None)
-    return context.command_path if context else "lkcloud"
-
-
-def _without_secrets(text: str) -> str:
-    """Return TEXT, which people put into reports, without the signatures and tokens of URLs that grant access."""
-    parameter = r"([?&;][\w-]*(?:sig|signature|token|secret|password)=)[^&;\s'\"<>)]+"
-    return re.sub(parameter, r"\1REDACTED", text, flags=re.IGNORECASE)
-
-
-def _lower(text: str) -> str:
-    return (text[:1].lower() + text[1:]).rstrip(".")
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    """Turn SIGTERM, which CI sends before it kills, and SIGHUP of a closed terminal into the orderly end of Ctrl-C."""
+def _end(signum: int, frame: FrameType | None) -> NoReturn:
+    """End at once: nothing has begun that could be tidied up, or be gone on with."""
     del signum, frame
-    raise KeyboardInterrupt
-
-
-def _fail(message: str, hint: str, code: int) -> NoReturn:
-    # Where nobody reads any more, the exit code still says what happened.
-    with contextlib.suppress(OSError):
-        if SETTINGS.verbose and sys.exc_info()[0]:
-            import traceback
-
-            sys.stderr.write(_without_secrets(traceback.format_exc()))
-        if SETTINGS.json:
-            print(json.dumps({"error": message, "hint": hint, "exit_code": code}), file=sys.stderr)  # noqa: T201
-        else:
-            print(f"error: {message}\nhint: {hint}", file=sys.stderr)  # noqa: T201
-        sys.stderr.flush()
-        sys.stdout.flush()
-    # Not sys.exit: a worker that still waits for a dead network must not hold up the end of the process.
-    os._exit(code)
+    os._exit(INTERRUPTED)

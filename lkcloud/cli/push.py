@@ -3,6 +3,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -226,7 +227,7 @@ def _tested(provider: Launches, pushed: "Pushed", run: "Run", expectation: Any, 
         return boot_test(provider, pushed.image, run=run, expectation=expectation, keep=keep)
     except BootFailed as error:
         image = pushed.image
-        removal = f"lkcloud delete {image.cloud} {image.id}{place}"
+        removal = f"lkcloud delete {image.cloud} {shlex.quote(image.id)}{place}"
         what = "is private and can be removed" if pushed.made else "was there before; if nobody needs it, remove it"
         raise BootFailed(error.message, hint=f"{error.hint}; {image.id} {what}: {removal}") from error
 
@@ -252,7 +253,7 @@ def _print_pushed(
     if booted:
         run.reporter.note(f"it booted: {booted.line}")
     else:
-        run.reporter.note(f"next: lkcloud test {image.cloud} {image.id}{place}")
+        run.reporter.note(f"next: lkcloud test {image.cloud} {shlex.quote(image.id)}{place}")
 
 
 def images_document(image: Any) -> dict[str, Any]:

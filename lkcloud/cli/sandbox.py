@@ -13,7 +13,7 @@ from lkcloud.cli.settings import SETTINGS
 from lkcloud.errors import NotFound, UsageError
 from lkcloud.reporting import Reporter
 
-group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Clouds on this machine, for trying and testing.")
+group = typer.Typer(rich_markup_mode=None, help="Clouds on this machine, for trying and testing.")
 Cloud = Annotated[str, typer.Argument(metavar="[CLOUD]", help="Which cloud. [default: all]")]
 
 

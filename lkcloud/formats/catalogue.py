@@ -222,7 +222,7 @@ def format_for(path: Path) -> Format:
     known = ", ".join(ending for candidate in FORMATS for ending in candidate.suffixes)
     raise UsageError(
         f"{path.name}: the ending says no format that lkcloud writes",
-        hint=f"end the name with one of {known}, or give --format ({_names()})",
+        hint=f"end the name with one of {known}, or give --format ({', '.join(names())})",
     )
 
 
@@ -231,7 +231,7 @@ def format_named(name: str) -> Format:
     for candidate in FORMATS:
         if candidate.name == name:
             return candidate
-    raise UsageError(f"lkcloud writes no format {name!r}", hint=f"use one of {_names()}")
+    raise UsageError(f"lkcloud writes no format {name!r}", hint=f"use one of {', '.join(names())}")
 
 
 def level_of(chosen: Format, level: int | None) -> int:
@@ -255,5 +255,6 @@ def level_of(chosen: Format, level: int | None) -> int:
     return level
 
 
-def _names() -> str:
-    return ", ".join((*(candidate.name for candidate in FORMATS), PXE))
+def names() -> tuple[str, ...]:
+    """Return the names of all formats."""
+    return (*(candidate.name for candidate in FORMATS), PXE)

@@ -146,8 +146,6 @@ def _explained(error: OSError, output: Path, needed: str) -> LkcloudError:
                 f"{folder} takes no file as large as {output.name}: {error.strerror}",
                 hint="write to another file system, or raise the limit (ulimit -f)",
             )
-        case errno.EISDIR if error.filename:
-            return UsageError(f"{error.filename} is a folder", hint="remove or rename it, or name another OUTPUT")
         case errno.ENAMETOOLONG:
             return UsageError(f"the name is too long for {folder}: {output.name}", hint="choose a shorter name")
         case errno.EACCES | errno.EPERM | errno.EROFS:

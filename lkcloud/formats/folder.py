@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A folder that is there with all of its files or not at all."""
 
-import errno
 import fcntl
 import os
 import secrets
@@ -15,6 +14,7 @@ from pathlib import Path
 from lkcloud.disk.assemble.pieces import whole
 from lkcloud.disk.kept import JUST_MADE_NS, remove_unlocked
 from lkcloud.disk.linux.feed import File
+from lkcloud.errors import UsageError
 from lkcloud.formats.atomic import whole_file
 from lkcloud.reporting import Meter
 
@@ -47,13 +47,13 @@ def write_folder(
 
     A FOLDER that is not there or empty gets all of them at once. In another one, which only REPLACE allows, each is
     replaced by itself, the last one last, and all else stays; a folder of such a name is seen before that, and raises
-    IsADirectoryError. Raises FileExistsError if FOLDER is in the way, OSError,
+    UsageError. Raises FileExistsError if FOLDER is in the way, OSError,
     and what CHECK and reading the files raise.
     """
     if replace and folder.is_dir() and any(folder.iterdir()):
         for file in files:
             if (path := folder / file.name).is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+                raise UsageError(f"{path} is a folder", hint="remove or rename it, or name another folder")
         for file in files:
             _write(folder, file, meter, check, replace=True)
         return

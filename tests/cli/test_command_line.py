@@ -3,6 +3,7 @@
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,10 +72,57 @@ def test_completion_knows_clouds_and_flags(lkcloud: Command, monkeypatch: pytest
     assert "--boot-mode" in done.stdout
 
 
+def test_completion_knows_the_formats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_LKCLOUD_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "lkcloud convert --format q")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    program = str(Path(sys.executable).with_name("lkcloud"))
+    done = subprocess.run([program], check=False, capture_output=True, text=True)
+    assert done.stdout.split() == ["qcow2", "qcow2-zlib", "qcow2-zstd"]
+
+
+INTERRUPTED_AT = """
+import importlib.abc, os, signal, sys
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.{signal})
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "lines"),
+    [
+        ("typer", []),
+        ("lkcloud.cli.program", []),
+        (
+            "lkcloud.formats.convert",
+            ["error: interrupted", "hint: the same command begins anew: lkcloud convert tiny.raw 'the disk.vhd'"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_an_interrupt_is_no_traceback_however_early(
+    lkcloud: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, lines: list[str], name: str
+) -> None:
+    lkcloud("sandbox", "disk", "tiny.raw")
+    (tmp_path / "early").mkdir()
+    (tmp_path / "early/sitecustomize.py").write_text(INTERRUPTED_AT.format(module=module, signal=name))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "early"), prepend=os.pathsep)
+    done = lkcloud("convert", "tiny.raw", "the disk.vhd", code=130)
+    assert done.stderr.splitlines() == lines
+    assert not (tmp_path / "the disk.vhd").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "error", "hint"),
     [
         (["pusch"], 2, "no such command 'pusch'. Did you mean 'push'", "--help"),
+        ([], 2, "missing command", "see lkcloud --help"),
+        (["push"], 2, "missing command", "see lkcloud push --help"),
+        (["-q", "sandbox"], 2, "missing command", "see lkcloud sandbox --help"),
+        (["list", "local", "--family"], 2, "'--family' requires an argument", "see lkcloud list local --help"),
         (["push", "aws"], 2, "missing argument 'IMAGE'", "lkcloud push aws --help"),
         (["push", "aws", "x.raw", "--boot-mode", "bios"], 2, "--boot-mode", "lkcloud push aws --help"),
         (["push", "aws", "x.raw", "--volume-size", "0"], 2, "--volume-size", "LKCLOUD_AWS_VOLUME_SIZE"),
