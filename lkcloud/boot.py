@@ -58,6 +58,11 @@ class Expectation:
 
     def __post_init__(self) -> None:
         for pattern in self.patterns:
+            if not pattern.strip():
+                raise UsageError(
+                    f"--expect {pattern!r} fits all that a machine can say",
+                    hint="give words that the image prints when it is up, or leave --expect out",
+                )
             try:
                 re.compile(pattern)
             except re.error as error:
@@ -202,6 +207,8 @@ class _Console:
 def _watch(machine: Machine, console: _Console, expectation: Expectation, meter: Meter) -> str:
     deadline = time.monotonic() + expectation.timeout
     stopped_at: float | None = None
+    # What a machine of this computer has said is there when it stops, and is looked at once more.
+    settle = min(expectation.settle, expectation.every) if isinstance(machine, Own) else expectation.settle
     while True:
         state = machine.state()
         verdict = judge(console.look(), expectation.patterns)
@@ -214,7 +221,7 @@ def _watch(machine: Machine, console: _Console, expectation: Expectation, meter:
             raise BootFailed(f"{machine.id} {state}", hint=machine.advice() if isinstance(machine, Own) else of_cloud)
         if state == "stopped":
             stopped_at = stopped_at or now
-            if now - stopped_at >= expectation.settle:
+            if now - stopped_at >= settle:
                 raise BootFailed(
                     f"{machine.id} stopped before it showed that it booted{console.last()}", hint=_hint(expectation)
                 )

@@ -33,6 +33,16 @@ class ScriptedMachine:
         pass
 
 
+class OwnMachine(ScriptedMachine):
+    """The same, of this computer."""
+
+    def kept(self) -> str:
+        return "nothing"
+
+    def advice(self) -> str:
+        return "see its log"
+
+
 class Listener(Silent):
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -137,6 +147,15 @@ def test_watch_waits_for_the_last_words_of_a_machine_that_stopped() -> None:
     assert line == "done"
 
 
+def test_watch_waits_for_no_machine_of_this_computer_that_stopped() -> None:
+    assert look(OwnMachine(["", "done"], end="stopped"), "done", settle=1000.0)[0] == "done"
+    with pytest.raises(BootFailed, match="stopped before it showed"):
+        look(OwnMachine(["half\n"], end="stopped"), "done", settle=1000.0)
+    with pytest.raises(BootFailed) as caught:
+        look(OwnMachine([""], end="failed: no memory"))
+    assert caught.value.hint == "see its log"
+
+
 @pytest.mark.parametrize(
     ("machine", "words"),
     [
@@ -153,9 +172,12 @@ def test_watch_says_why_it_failed(machine: ScriptedMachine, words: str) -> None:
     assert caught.value.hint
 
 
-def test_a_pattern_that_is_none_is_refused() -> None:
-    with pytest.raises(UsageError, match="not a regular expression"):
-        Expectation(("(",))
+@pytest.mark.parametrize(
+    ("pattern", "message"), [("(", "not a regular expression"), ("", "fits all"), (" ", "fits all")]
+)
+def test_a_pattern_that_is_none_is_refused(pattern: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Expectation(("up", pattern))
 
 
 @given(st.text(alphabet="ab\n", max_size=400), st.lists(st.integers(0, 400), max_size=6), st.integers(100, 200))

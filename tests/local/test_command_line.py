@@ -134,10 +134,12 @@ def test_a_release_goes_to_its_folder_and_in_the_sandbox_to_another(
 ) -> None:
     (tmp_path / "release.yaml").write_text(RELEASE)
     try:
-        lkcloud("publish", "release.yaml", "--sandbox", "--output", "sandbox.json")
+        lkcloud("publish", "release.yaml", "--sandbox")
     finally:
         client.down("local")
     assert not (tmp_path / "images").exists()
+    assert json.loads((tmp_path / "release.sandbox.json").read_text())["complete"]
+    assert not (tmp_path / "release.json").exists()
     lkcloud("publish", "release.yaml")
     (made,) = json.loads((tmp_path / "release.json").read_text())["images"]
     assert (made["id"], made["region"], made["tested"]) == ("my-os-1-0-0", str(tmp_path / "images"), True)
