@@ -98,6 +98,15 @@ def detect(descriptor: int, size: int, name: str) -> Form:
     return Form.RAW
 
 
+def ends_in_vhd_footer(descriptor: int, size: int) -> bool:
+    """Return whether the open file of SIZE bytes, a raw disk, ends in the footer of a VHD, of 512 or 511 bytes.
+
+    There it can be some other VHD's in the last partition, or that of a fixed VHD that was damaged. Raises OSError.
+    """
+    end = os.pread(descriptor, _VHD_FOOTER_BYTES, max(size - _VHD_FOOTER_BYTES, 0))
+    return len(end) == _VHD_FOOTER_BYTES and end.startswith((_VHD_COOKIE, end[:1] + _VHD_COOKIE))
+
+
 def disk_bytes(form: Form, size: int) -> int:
     """Return the size of the disk in a file of SIZE bytes that is FORM raw or fixed VHD."""
     return size - _VHD_FOOTER_BYTES if form is Form.FIXED_VHD else size

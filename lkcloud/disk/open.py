@@ -9,7 +9,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lkcloud.disk.detect import KERNEL_ENDING, RAW_FORMS, detect, disk_bytes, is_iso, is_kernel
+from lkcloud.disk.detect import (
+    KERNEL_ENDING,
+    RAW_FORMS,
+    Form,
+    detect,
+    disk_bytes,
+    ends_in_vhd_footer,
+    is_iso,
+    is_kernel,
+)
 from lkcloud.disk.disk import Disk
 from lkcloud.disk.identity import Identity
 from lkcloud.disk.objects import is_url
@@ -113,6 +122,11 @@ def _open_file(named: Path, reporter: Reporter) -> Disk:
     try:
         source = Identity.of_open(descriptor)
         form = detect(descriptor, source.size, str(named))
+        if form is Form.RAW and ends_in_vhd_footer(descriptor, source.size):
+            reporter.warn(
+                f"{named} ends in the footer of a VHD, of another disk or damaged: it is taken for a raw disk, "
+                "the footer with it"
+            )
         if form in RAW_FORMS:
             return Disk(named, descriptor, size=disk_bytes(form, source.size), source=source, opened_ns=opened_ns)
         # Only here: a raw disk needs neither the decompressors nor qemu-img's answers parsed, and starts sooner.

@@ -6,6 +6,7 @@ Format: Microsoft, "Virtual Hard Disk Image Format Specification", version 1.0 (
 
 import hashlib
 import os
+import re
 import struct
 from enum import IntEnum
 from uuid import UUID, uuid5
@@ -107,18 +108,18 @@ def checksum(block: bytes | bytearray) -> int:
 def source_date() -> int:
     """Return SOURCE_DATE_EPOCH (https://reproducible-builds.org/specs/source-date-epoch/) or 2000-01-01, Unix seconds.
 
-    Raises UsageError if the variable is no number.
+    What a format cannot say is moved to the nearest that it can. Raises UsageError if the variable is anything but
+    decimal ASCII digits.
     """
     value = os.environ.get("SOURCE_DATE_EPOCH")
     if not value:
         return _EPOCH
-    try:
-        return int(value)
-    except ValueError:
+    if not re.fullmatch("[0-9]{1,1000}", value):
         raise UsageError(
             f"SOURCE_DATE_EPOCH is no number of seconds: {value!r}",
-            hint="set SOURCE_DATE_EPOCH to seconds since 1970, or unset it",
-        ) from None
+            hint="set SOURCE_DATE_EPOCH to seconds since 1970, in digits, or unset it",
+        )
+    return int(value)
 
 
 def _identifier(disk: Readable) -> UUID:

@@ -17,6 +17,7 @@ import pytest
 
 from lkcloud.disk import open_disk
 from lkcloud.disk.cached import KEPT
+from lkcloud.formats import vhd
 from lkcloud.reporting import Meter, Silent
 
 MIB = 1024 * 1024
@@ -116,6 +117,7 @@ class Stages(Silent):
 
     def __init__(self) -> None:
         self.titles: list[str] = []
+        self.warnings: list[str] = []
         self.expected = self.advanced = 0
 
     @contextmanager
@@ -131,6 +133,9 @@ class Stages(Silent):
 
     def status(self, text: str) -> None:
         pass
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
 
 @pytest.fixture
@@ -316,9 +321,29 @@ def test_a_disk_with_a_gpt_is_raw_whatever_it_begins_with(make_image: MakeImage,
 
 @needs_qemu_img
 def test_a_raw_disk_that_ends_in_the_footer_of_some_other_vhd_is_raw(raw: Path, tmp_path: Path) -> None:
-    vhd = tmp_path / "disk.vhd"
-    PACKED["fixed vhd"](raw, vhd)
+    other = tmp_path / "disk.vhd"
+    PACKED["fixed vhd"](raw, other)
     holder = tmp_path / "holder.raw"
-    holder.write_bytes(bytes(MIB) + vhd.read_bytes())
-    with open_disk(holder) as disk:
+    holder.write_bytes(bytes(MIB) + other.read_bytes())
+    heard = Stages()
+    with open_disk(holder, reporter=heard) as disk:
         assert disk.size == MIB + SIZE + 512
+    [warning] = heard.warnings
+    assert "holder.raw ends in the footer of a VHD" in warning
+
+
+@pytest.mark.parametrize("form", ["a wrong checksum", "511 bytes", "none"])
+def test_a_footer_that_is_not_believed_is_told(make_image: MakeImage, form: str) -> None:
+    with open_disk(make_image("disk", MIB, {})) as disk:
+        footer = vhd.footer(disk, vhd.Kind.FIXED)
+    match form:
+        case "a wrong checksum":
+            footer = footer[:64] + b"\0\0\0\0" + footer[68:]
+        case "511 bytes":
+            footer = footer[:-1]
+        case "none":
+            footer = b"x" + footer[1:]
+    heard = Stages()
+    with open_disk(make_image("disk.vhd", MIB + len(footer), {MIB: footer}), reporter=heard) as disk:
+        assert disk.size == MIB + len(footer)
+    assert len(heard.warnings) == (form != "none")

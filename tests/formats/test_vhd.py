@@ -206,8 +206,13 @@ def test_the_time_is_source_date_epoch(
     assert given[68:84] == UUID(int=5).bytes
 
 
-def test_a_source_date_epoch_that_is_no_number_is_refused(make_raw: RawMaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+@pytest.mark.parametrize(
+    "epoch", ["yesterday", "-1", "+1", "1_000", " 5 ", "5\n", "\u0661\u0662", "1.0", "0x1", "9" * 5000]
+)
+def test_a_source_date_epoch_that_is_no_number_is_refused(
+    epoch: str, make_raw: RawMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
     with open_disk(make_raw(1, {0: b"x"})) as disk, pytest.raises(UsageError, match="SOURCE_DATE_EPOCH"):
         vhd.fixed(disk)
 
