@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lkcloud.disk.cut_short import is_cut_short
 from lkcloud.disk.detect import Form
 from lkcloud.errors import UnusableImage
 from lkcloud.reporting import Meter
@@ -140,7 +141,7 @@ def _virtual_size(program: str, source: Path, form: Form, name: str) -> int:
 
 
 def _refuse_damaged(program: str, source: Path, form: Form, name: str) -> None:
-    """Refuse what `qemu-img convert` would read without a word: it takes what is cut off a qcow2 or VMDK for zeros."""
+    """Refuse what `qemu-img convert` would read without a word: it takes what is cut off for zeros."""
     command = [program, "check", *_named(source, form)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode not in _CHECKED:
@@ -149,6 +150,8 @@ def _refuse_damaged(program: str, source: Path, form: Form, name: str) -> None:
             f"{name} is damaged: {first.removeprefix('ERROR').removeprefix('qemu-img').lstrip(': ')}",
             hint="download or build it again; `qemu-img check` tells more",
         )
+    if is_cut_short(program, _named(source, form), source, form):
+        raise UnusableImage(f"{name} was cut short: its end is missing", hint="download or build it again")
 
 
 def _refuse_other_files(source: Path, form: Form, name: str) -> None:

@@ -244,6 +244,24 @@ def test_an_image_cut_short(make_image: MakeImage, tmp_path: Path, form: list[st
 
 
 @needs_qemu_img
+@pytest.mark.parametrize("cut", [100, 514, 60_000])
+@pytest.mark.parametrize(
+    "form", [["qcow2"], ["qcow2", "-o", "cluster_size=2M"], ["vmdk"], ["vhdx"], ["vpc", "-o", "force_size=on"]]
+)
+def test_an_image_that_lacks_a_part_of_its_last_cluster(
+    make_image: MakeImage, tmp_path: Path, form: list[str], cut: int
+) -> None:
+    """`qemu-img check` finds nothing there, and `qemu-img convert` reads zeros."""
+    raw = make_image("raw", 8 * MIB, {MIB: os.urandom(7 * MIB)})
+    image = tmp_path / "image"
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", *form, str(raw), str(image)], check=True)
+    with open_disk(image) as disk:
+        assert disk.read(0, disk.size) == raw.read_bytes()
+    os.truncate(image, image.stat().st_size - cut)
+    refusal(image)
+
+
+@needs_qemu_img
 def test_a_qcow2_that_only_wastes_room_can_be_used(make_image: MakeImage, tmp_path: Path) -> None:
     raw = make_image("raw", 8 * MIB, {0: b"data"})
     image = tmp_path / "image"
