@@ -85,7 +85,7 @@ def _convert_to_folder(
 
 def _check_folder(target: Path, output: Path, *, force: bool) -> None:
     _check_name(target)
-    if target.exists() and not target.is_dir():
+    if output.exists() and not output.is_dir():
         raise UsageError(f"{output} is no folder, and {PXE} is several files", hint="name a folder to write them to")
     if target.is_dir() and any(target.iterdir()) and not force:
         raise UsageError(

@@ -218,11 +218,12 @@ def test_what_is_wrong_with_the_folder_is_told_with_a_command_that_works(raw: Pa
     assert output.parent.is_dir()
 
 
-def test_the_standard_output_is_no_file(raw: Path) -> None:
-    command = [sys.executable, "-m", "lkcloud", "convert", raw, "/dev/stdout", "--format", "raw", "--force"]
+@pytest.mark.parametrize(("form", "what"), [("raw", "no regular file"), ("pxe", "no folder")])
+def test_the_standard_output_is_no_file(raw: Path, form: str, what: str) -> None:
+    command = [sys.executable, "-m", "lkcloud", "convert", raw, "/dev/stdout", "--format", form, "--force"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: /dev/stdout is no regular file\n")
+    assert done.stderr.startswith(f"error: /dev/stdout is {what}")
 
 
 def test_a_file_in_the_place_of_a_removed_image_is_not_replaced(raw: Path, out: Path) -> None:
