@@ -2,7 +2,6 @@
 """What a disk of a release is made of: one file, or a kernel or an ISO with what is said of it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from lkcloud.disk import Disk, open_disk
 from lkcloud.disk.assemble.order import Wanted
@@ -28,4 +27,4 @@ class ImageFile:
     def missing(self) -> str | None:
         """Return the first file it needs that this machine does not have; None if they are all here."""
         files = () if is_url(self.path) else (named_file(self.path),)
-        return next((str(file) for file in (*files, *(self.wanted.initrds or ())) if not Path(file).exists()), None)
+        return next((str(file) for file in (*files, *(self.wanted.initrds or ())) if not file.exists()), None)
